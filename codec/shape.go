@@ -1,0 +1,317 @@
+package codec
+
+import (
+	"encoding"
+	"fmt"
+	"math/big"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// shape is what a Go type looks like from the wire: enough to tell whether an item
+// fits, and how much memory its value takes, without touching a value.
+// Shapes are built once per type and never change.
+type shape struct {
+	kind    shapeKind
+	typ     reflect.Type
+	elem    *shape // of pointers, slices, arrays and maps
+	key     *shape // of maps
+	fields  []field
+	toArray bool
+	text    bool // own: has UnmarshalText
+	binary  bool // own: has UnmarshalBinary
+	traits  traits
+}
+
+type shapeKind uint8
+
+const (
+	shapeAny shapeKind = iota
+	shapeBool
+	shapeInt
+	shapeUint
+	shapeFloat
+	shapeString
+	shapeBytes     // []byte
+	shapeByteArray // [N]byte
+	shapeSlice
+	shapeArray
+	shapeMap
+	shapeStruct
+	shapePointer
+	shapeTime
+	shapeBigInt
+	shapeOwn // marshals itself to text or bytes
+	shapeRaw // marshals itself to CBOR
+)
+
+// traits are facts about a type and all that it contains.
+type traits uint8
+
+const (
+	hasAny     traits = 1 << iota // there is an any somewhere inside
+	hasOwnKeys                    // there is a map whose keys unmarshal themselves
+	isEndless                     // values may nest without end
+)
+
+// typeError tells which type cannot be carried, and where it was found.
+type typeError struct {
+	path, reason string
+}
+
+func (e *typeError) Error() string { return "codec: " + e.path + ": " + e.reason }
+
+// CheckType reports whether values of type t can be encoded and decoded. If not, the
+// error names the way to the type that is to blame, and the reason.
+func CheckType(t reflect.Type) error {
+	if t == nil {
+		return &typeError{"nil", "is no type"}
+	}
+	_, err := shapeOf(t)
+	return err
+}
+
+var shapes sync.Map // reflect.Type -> *shape
+
+func shapeOf(t reflect.Type) (*shape, error) {
+	if s, ok := shapes.Load(t); ok {
+		return s.(*shape), nil
+	}
+	b := builder{}
+	s, err := b.build(t, t.String())
+	if err != nil {
+		return nil, err
+	}
+	for _, made := range b {
+		made.traits = made.findTraits()
+	}
+	for typ, made := range b {
+		shapes.LoadOrStore(typ, made)
+	}
+	return s, nil
+}
+
+// builder holds the shapes that were begun, so that a recursive type finds itself.
+type builder map[reflect.Type]*shape
+
+var (
+	typeTime            = reflect.TypeFor[time.Time]()
+	typeBigInt          = reflect.TypeFor[big.Int]()
+	typeMarshaler       = reflect.TypeFor[cbor.Marshaler]()
+	typeUnmarshaler     = reflect.TypeFor[cbor.Unmarshaler]()
+	typeBinaryMarshal   = reflect.TypeFor[encoding.BinaryMarshaler]()
+	typeBinaryUnmarshal = reflect.TypeFor[encoding.BinaryUnmarshaler]()
+	typeTextMarshal     = reflect.TypeFor[encoding.TextMarshaler]()
+	typeTextUnmarshal   = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+func (b builder) build(t reflect.Type, path string) (*shape, error) {
+	if s, ok := b[t]; ok {
+		return s, nil
+	}
+	if s, ok := shapes.Load(t); ok {
+		return s.(*shape), nil
+	}
+	s := &shape{typ: t}
+	b[t] = s
+	if done, err := s.special(path); done || err != nil {
+		return s, err
+	}
+	var err error
+	switch t.Kind() {
+	case reflect.Bool:
+		s.kind = shapeBool
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		s.kind = shapeInt
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		s.kind = shapeUint
+	case reflect.Float32, reflect.Float64:
+		s.kind = shapeFloat
+	case reflect.String:
+		s.kind = shapeString
+	case reflect.Interface:
+		if t.NumMethod() > 0 {
+			return nil, &typeError{path, fmt.Sprintf("%s is an interface with methods: the receiver cannot know which type to make, want a concrete type or any", t)}
+		}
+		s.kind = shapeAny
+	case reflect.Pointer:
+		s.kind = shapePointer
+		if endlessPointer(t) {
+			return nil, &typeError{path, fmt.Sprintf("%s is a pointer to pointers, want a value at the end", t)}
+		}
+		s.elem, err = b.build(t.Elem(), path)
+	case reflect.Slice:
+		s.kind = shapeSlice
+		if s.elem, err = b.build(t.Elem(), path+"[]"); err == nil && t.Elem().Kind() == reflect.Uint8 {
+			s.kind, err = shapeBytes, s.plainBytes(path)
+		}
+	case reflect.Array:
+		s.kind = shapeArray
+		if s.elem, err = b.build(t.Elem(), path+"[]"); err == nil && t.Elem().Kind() == reflect.Uint8 {
+			s.kind, err = shapeByteArray, s.plainBytes(path)
+		}
+	case reflect.Map:
+		s.kind = shapeMap
+		err = b.buildMap(s, path)
+	case reflect.Struct:
+		s.kind = shapeStruct
+		err = b.buildStruct(s, path)
+	default:
+		return nil, &typeError{path, fmt.Sprintf("%s cannot be carried: a %s has no meaning in another process", t, t.Kind())}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// endlessPointer finds types like "type P *P", and others that nobody means.
+func endlessPointer(t reflect.Type) bool {
+	hops := 0
+	for ; t.Kind() == reflect.Pointer && hops <= 4; hops++ {
+		t = t.Elem()
+	}
+	return hops > 4
+}
+
+// plainBytes refuses []T with a byte-like T that marshals itself: the bytes would
+// be carried as they are, past T's own methods.
+func (s *shape) plainBytes(path string) error {
+	if s.elem.kind == shapeUint {
+		return nil
+	}
+	return &typeError{path, fmt.Sprintf("%s would be carried as bytes, past the methods of %s", s.typ, s.elem.typ)}
+}
+
+// special recognizes the types that have an encoding of their own.
+func (s *shape) special(path string) (done bool, err error) {
+	t := s.typ
+	switch t {
+	case typeTime:
+		s.kind = shapeTime
+		return true, nil
+	case typeBigInt:
+		s.kind = shapeBigInt
+		return true, nil
+	case reflect.TypeFor[cbor.Tag](), reflect.TypeFor[cbor.RawTag](), reflect.TypeFor[cbor.SimpleValue]():
+		return false, &typeError{path, fmt.Sprintf("%s cannot be carried: tags and simple values are not passed through", t)}
+	}
+	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
+		return false, nil
+	}
+	p := reflect.PointerTo(t)
+	pairs := [3]struct {
+		out, in      reflect.Type
+		nameO, nameI string
+	}{
+		{typeMarshaler, typeUnmarshaler, "MarshalCBOR", "UnmarshalCBOR"},
+		{typeBinaryMarshal, typeBinaryUnmarshal, "MarshalBinary", "UnmarshalBinary"},
+		{typeTextMarshal, typeTextUnmarshal, "MarshalText", "UnmarshalText"},
+	}
+	for i, pair := range pairs {
+		out, in := p.Implements(pair.out), p.Implements(pair.in)
+		if i == 2 && s.binary { // the second choice need not be complete
+			s.text = in
+			break
+		}
+		if out != in {
+			has, lacks := pair.nameO, pair.nameI
+			if in {
+				has, lacks = lacks, has
+			}
+			return false, &typeError{path, fmt.Sprintf("%s has %s but not %s, want both", t, has, lacks)}
+		}
+		if !out {
+			continue
+		}
+		if i == 0 {
+			s.kind = shapeRaw
+			return true, nil
+		}
+		s.kind = shapeOwn
+		s.binary = s.binary || i == 1
+		s.text = s.text || i == 2
+	}
+	return s.kind == shapeOwn, nil
+}
+
+func (b builder) buildMap(s *shape, path string) (err error) {
+	if s.key, err = b.build(s.typ.Key(), path+"[key]"); err != nil {
+		return err
+	}
+	switch s.key.kind {
+	case shapeString, shapeBool, shapeInt, shapeUint, shapeOwn:
+	default:
+		return &typeError{path, fmt.Sprintf("map key %s cannot be carried, want a string, bool or integer, or a type with MarshalText or MarshalBinary", s.key.typ)}
+	}
+	s.elem, err = b.build(s.typ.Elem(), path+"["+s.typ.Key().String()+"]")
+	return err
+}
+
+// findTraits looks at everything that is reachable from s.
+func (s *shape) findTraits() traits {
+	var found traits
+	const open, closed = 1, 2
+	state := map[*shape]int{}
+	var visit func(*shape)
+	visit = func(s *shape) {
+		if s == nil || state[s] == closed {
+			return
+		}
+		if state[s] == open {
+			found |= isEndless
+			return
+		}
+		state[s] = open
+		if s.kind == shapeAny {
+			found |= hasAny | isEndless
+		}
+		if s.kind == shapeMap && s.key.kind == shapeOwn {
+			found |= hasOwnKeys
+		}
+		visit(s.elem)
+		for i := range s.fields {
+			visit(s.fields[i].shape)
+		}
+		state[s] = closed
+	}
+	visit(s)
+	return found
+}
+
+// pointee strips pointers; a nil shape, "nothing is known", stays nil.
+func (s *shape) pointee() *shape {
+	for s != nil && s.kind == shapePointer {
+		s = s.elem
+	}
+	return s
+}
+
+// element returns the shape of an array's i-th element or of a map's values.
+func (s *shape) element(i int) *shape {
+	switch {
+	case s == nil:
+		return nil
+	case s.kind == shapeStruct && s.toArray && i < len(s.fields):
+		return s.fields[i].shape
+	}
+	return s.elem
+}
+
+// mapMemory estimates what a Go map with n entries takes: entries lie in groups of
+// eight, which are kept at most seven eighths full.
+func (s *shape) mapMemory(n int) int64 {
+	const header, slots = 48, 8
+	entry := int64(s.key.typ.Size() + s.elem.typ.Size())
+	if n == 0 {
+		return header
+	}
+	room := int64(slots)
+	for room*7/8 < int64(n) && n > slots {
+		room *= 2
+	}
+	return header + room*(entry+1)
+}
