@@ -131,29 +131,35 @@ func (c *checker) mapping(off, next, n, depth int) (int, *Error) {
 }
 
 // tagged checks the tags that have a meaning here: 0 and 1 for times, 2 and 3 for
-// integers beyond 64 bits (RFC 8949, sections 3.4.1 to 3.4.3).
+// integers beyond 64 bits (RFC 8949, sections 3.4.1 to 3.4.3). What they may hold is
+// never a container or a tag, which also bounds the recursion.
 func (c *checker) tagged(off, next int, tag uint64, depth int) (int, *Error) {
 	if tag > 3 {
 		return off, failf(off, "tag %d is not registered, want 0 to 3 or none", tag)
+	}
+	if next >= len(c.data) {
+		return next, failf(next, "the message ends where a data item should begin")
+	}
+	b := c.data[next]
+	major, want := b>>5, "a byte string"
+	fits := major == majorBytes
+	switch tag {
+	case 0:
+		fits, want = major == majorText, "a text string"
+	case 1:
+		fits, want = major <= majorNegInt || b >= byteFloat16 && b <= byteFloat64, "an integer or a finite float"
+	}
+	if !fits {
+		return next, failf(next, "tag %d is followed by %s, want %s", tag, kindText(c.data, next), want)
 	}
 	end, err := c.item(next, depth)
 	if err != nil {
 		return end, err
 	}
-	b := c.data[next]
-	switch tag {
-	case 0:
-		if b>>5 != majorText {
-			return off, failf(next, "tag 0 is followed by %s, want a text string", kindText(c.data, next))
-		}
-	case 1:
-		if b>>5 > majorNegInt && (b < byteFloat16 || b > byteFloat64 || !finite(readFloat(c.data, next))) {
-			return off, failf(next, "tag 1 is followed by %s, want an integer or a finite float", kindText(c.data, next))
-		}
-	default:
-		if b>>5 != majorBytes {
-			return off, failf(next, "tag %d is followed by %s, want a byte string", tag, kindText(c.data, next))
-		}
+	if tag == 1 && major == majorSimple && !finite(readFloat(c.data, next)) {
+		return next, failf(next, "tag 1 is followed by %v, want an integer or a finite float", readFloat(c.data, next))
+	}
+	if tag >= 2 {
 		_, n, content, _ := readHead(c.data, next)
 		if n <= 8 {
 			return off, failf(off, "tag %d holds an integer of %d bytes, want a plain integer up to 8", tag, n)
