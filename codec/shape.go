@@ -227,6 +227,9 @@ func (s *shape) special(path string) (done bool, err error) {
 		if !out {
 			continue
 		}
+		if err := promoted(t, pair.out, path); err != nil {
+			return false, err
+		}
 		if i == 0 {
 			s.kind = shapeRaw
 			return true, nil
@@ -236,6 +239,21 @@ func (s *shape) special(path string) (done bool, err error) {
 		s.text = s.text || i == 2
 	}
 	return s.kind == shapeOwn, nil
+}
+
+// promoted refuses a struct that has a marshalling method as well as an embedded
+// field with that method and other fields: if the method is the embedded one's, as it
+// is when nobody wrote another, the other fields would silently stay behind.
+func promoted(t, method reflect.Type, path string) error {
+	if t.Kind() != reflect.Struct || t.NumField() < 2 {
+		return nil
+	}
+	for i := range t.NumField() {
+		if f := t.Field(i); f.Anonymous && (f.Type.Implements(method) || reflect.PointerTo(f.Type).Implements(method)) {
+			return &typeError{path, fmt.Sprintf("%s takes its encoding from the embedded %s and would lose its other fields, want a named field", t, f.Type)}
+		}
+	}
+	return nil
 }
 
 func (b builder) buildMap(s *shape, path string) (err error) {
