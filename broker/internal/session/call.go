@@ -1,0 +1,179 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pyrossl/pyrossl/broker/internal/wire"
+)
+
+// Request is a call to send.
+type Request struct {
+	Flags wire.Flags
+	Head  []byte // envelope and arguments
+	Body  []byte // the rest of the last argument, from where it lies
+	// Timeout ends the call locally, 0 for none. A context that is done earlier
+	// ends it too.
+	Timeout time.Duration
+	// After, for a oneway call, is called with the answer, or with nil when the
+	// connection was lost before it came. It must not block.
+	After func(*Response)
+}
+
+// Call sends r and waits for its answer; a oneway call returns when it is
+// queued. The error is *NotAnswered, ErrDraining, ErrTooLarge, or one of package
+// context.
+func (s *Session) Call(ctx context.Context, r *Request) (Response, error) {
+	size := len(r.Head) + len(r.Body)
+	if size > int(s.remote.Message) {
+		return Response{}, ErrTooLarge
+	}
+	if err := ctx.Err(); err != nil {
+		return Response{}, err
+	}
+	// Slot, window and socket are nearly always free: only who must wait for
+	// them needs a timer of his own.
+	c, err := s.calls.acquire(nil, size)
+	wait := err == errFull
+	if wait || size > wire.MaxPayload {
+		if r.Timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, r.Timeout)
+			defer cancel()
+		}
+		if wait {
+			c, err = s.calls.acquire(ctx, size)
+		}
+	}
+	if err != nil {
+		if err == ErrDraining || ofContext(err) {
+			return Response{}, err
+		}
+		return Response{}, &NotAnswered{Err: err}
+	}
+	id, done := s.prepare(c, r)
+	queued, err := s.sendCall(ctx, c, id, r, size)
+	switch {
+	case err == nil || err == errAborted:
+	case !queued:
+		return Response{}, s.unsent(c, id, err)
+	case ofContext(err):
+		return s.giveUp(c, id, done, err)
+	}
+	if r.Flags&wire.Oneway != 0 {
+		return Response{}, err
+	}
+	return s.await(ctx, c, id, done)
+}
+
+func ofContext(err error) bool {
+	return err == context.Canceled || err == context.DeadlineExceeded
+}
+
+func (s *Session) prepare(c *call, r *Request) (id uint32, done chan outcome) {
+	t := &s.calls
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r.Flags&wire.Oneway != 0 {
+		c.oneway, c.after, c.abandoned = true, r.After, true
+	} else if r.Timeout > 0 {
+		c.deadline = s.since() + int64(r.Timeout)
+		s.alarm.arm(c.deadline)
+	}
+	// Until send has said with which batch it leaves, it may be any.
+	c.queued, c.batch = true, 0
+	return c.id, c.done
+}
+
+// sendCall reports whether any of the call was queued.
+func (s *Session) sendCall(ctx context.Context, c *call, id uint32, r *Request, size int) (queued bool, err error) {
+	h := wire.Header{Type: wire.Call, Flags: r.Flags, ID: id}
+	if size > wire.MaxPayload {
+		b := &bulk{header: h, head: r.Head, body: r.Body}
+		s.calls.mu.Lock()
+		if c.id == id {
+			c.bulk = b
+		}
+		s.calls.mu.Unlock()
+		return s.writer.sendBulk(ctx, b)
+	}
+	batch, err := s.writer.send(nil, h, r.Head, r.Body)
+	if err == errFull {
+		if r.Timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, r.Timeout)
+			defer cancel()
+		}
+		batch, err = s.writer.send(ctx, h, r.Head, r.Body)
+	}
+	if err != nil {
+		return false, err
+	}
+	s.calls.mu.Lock()
+	if c.id == id {
+		c.batch = batch
+	}
+	s.calls.mu.Unlock()
+	return true, nil
+}
+
+// unsent frees the slot of a call of which nothing was queued: the peer will
+// never answer it.
+func (s *Session) unsent(c *call, id uint32, err error) error {
+	s.calls.mu.Lock()
+	if c.id == id && c.inUse && !c.answered {
+		s.calls.release(c)
+	}
+	s.calls.mu.Unlock()
+	if ofContext(err) {
+		return err
+	}
+	return &NotAnswered{Err: err}
+}
+
+func (s *Session) await(ctx context.Context, c *call, id uint32, done chan outcome) (Response, error) {
+	select {
+	case o := <-done:
+		return s.take(c, id, o)
+	case <-ctx.Done():
+		return s.giveUp(c, id, done, ctx.Err())
+	}
+}
+
+func (s *Session) take(c *call, id uint32, o outcome) (Response, error) {
+	switch {
+	case o.err == nil:
+		if s.calls.end(c) {
+			s.drained()
+		}
+	case errors.Is(o.err, context.DeadlineExceeded):
+		s.cancel(id)
+	}
+	return o.resp, o.err
+}
+
+// giveUp tells the peer that nobody waits any longer. The slot stays taken
+// until the peer has answered.
+func (s *Session) giveUp(c *call, id uint32, done chan outcome, err error) (Response, error) {
+	s.calls.mu.Lock()
+	decided := c.id != id || c.answered || c.expired
+	if !decided {
+		c.abandoned = true
+	}
+	s.calls.mu.Unlock()
+	if decided {
+		select {
+		case o := <-done:
+			return s.take(c, id, o)
+		default: // a oneway call, answered meanwhile
+			return Response{}, nil
+		}
+	}
+	s.cancel(id)
+	return Response{}, err
+}
+
+func (s *Session) cancel(id uint32) {
+	s.writer.post(wire.Header{Type: wire.Cancel, ID: id})
+}

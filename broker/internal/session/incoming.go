@@ -1,0 +1,260 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pyrossl/pyrossl/broker/internal/wire"
+)
+
+// Incoming is a call from the peer. Serve must end it with Reply or Fail.
+type Incoming struct {
+	s     *Session
+	id    uint32
+	flags wire.Flags
+	size  int // bytes that it counts in our window
+
+	// Head and Args alias the message: they are valid until Release.
+	Head  wire.CallHead
+	Args  []byte
+	Owned bool // the message is this call's alone; what is decoded may alias it
+
+	message []byte
+	part    assembly // only the reader touches it
+	bulk    *bulk    // a large result on its way out; guarded by incoming.mu
+	ctx     callContext
+}
+
+// incoming are the calls from the peer that have no answer yet.
+type incoming struct {
+	side wire.Side // the peer's
+	busy *atomic.Int32
+
+	mu       sync.Mutex
+	slots    []*Incoming
+	limit    int
+	window   int // bytes that we grant, less those in use
+	inFlight int
+	draining bool
+	idle     chan struct{} // closed when draining and none is in flight
+	stopped  bool
+	handlers sync.WaitGroup
+}
+
+// admit enters a call in its slot. An error ends the connection: the peer knows
+// our limits and chose the id itself.
+func (t *incoming) admit(in *Incoming) (draining bool, err error) {
+	slot := wire.Slot(in.id)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case wire.SideOf(in.id) != t.side:
+		return false, fmt.Errorf("call id %#x has the wrong side", in.id)
+	case slot >= t.limit:
+		return false, fmt.Errorf("call id %#x is in slot %d, the limit is %d calls in flight", in.id, slot, t.limit)
+	case slot < len(t.slots) && t.slots[slot] != nil:
+		return false, fmt.Errorf("call id %#x is in slot %d, where call %#x has no answer yet", in.id, slot, t.slots[slot].id)
+	case in.size > t.window:
+		return false, fmt.Errorf("call of %d bytes, but the window has only %d left", in.size, t.window)
+	case t.draining || t.stopped:
+		return true, nil
+	}
+	for slot >= len(t.slots) {
+		t.slots = append(t.slots, nil)
+	}
+	t.slots[slot] = in
+	t.window -= in.size
+	t.inFlight++
+	t.busy.Add(1)
+	return false, nil
+}
+
+// find returns the unanswered call with this id, or nil.
+func (t *incoming) find(id uint32) *Incoming {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if slot := wire.Slot(id); slot < len(t.slots) {
+		if in := t.slots[slot]; in != nil && in.id == id {
+			return in
+		}
+	}
+	return nil
+}
+
+// leave frees the slot. It must come before the answer can reach the peer,
+// which may use the slot again at once. It reports false when it was free.
+func (t *incoming) leave(in *Incoming) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	slot := wire.Slot(in.id)
+	if t.slots[slot] != in {
+		return false
+	}
+	t.slots[slot] = nil
+	t.window += in.size
+	t.inFlight--
+	t.busy.Add(-1)
+	if t.draining && t.inFlight == 0 {
+		close(t.idle)
+	}
+	return true
+}
+
+// drain refuses new calls and returns what is closed when none is in flight.
+func (t *incoming) drain() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.draining {
+		t.draining = true
+		t.idle = make(chan struct{})
+		if t.inFlight == 0 {
+			close(t.idle)
+		}
+	}
+	return t.idle
+}
+
+// stop cancels all calls.
+func (t *incoming) stop() {
+	t.mu.Lock()
+	t.stopped = true
+	all := append([]*Incoming(nil), t.slots...)
+	t.mu.Unlock()
+	for _, in := range all {
+		if in != nil {
+			in.ctx.cancel(context.Canceled)
+		}
+	}
+}
+
+// expire cancels the calls whose deadline has passed and returns the next one.
+func (t *incoming) expire(now int64) (next int64) {
+	var due []*Incoming
+	t.mu.Lock()
+	for _, in := range t.slots {
+		switch {
+		case in == nil || in.ctx.deadline == 0 || in.ctx.over():
+		case in.ctx.deadline <= now:
+			due = append(due, in)
+		case next == 0 || in.ctx.deadline < next:
+			next = in.ctx.deadline
+		}
+	}
+	t.mu.Unlock()
+	for _, in := range due {
+		in.ctx.cancel(context.DeadlineExceeded)
+	}
+	return next
+}
+
+// Context is the call's context: it ends with the caller's deadline, when the
+// caller cancels, when the connection is lost, and when the call is answered.
+func (in *Incoming) Context() context.Context { return &in.ctx }
+
+// Oneway says that nobody waits for a result.
+func (in *Incoming) Oneway() bool { return in.flags&wire.Oneway != 0 }
+
+// Retry says that the call may have run before.
+func (in *Incoming) Retry() bool { return in.flags&wire.Retry != 0 }
+
+// Release gives the message back. Nothing may refer to Head or Args any more,
+// unless Owned.
+func (in *Incoming) Release() {
+	if !in.Owned {
+		putBuffer(in.message)
+	}
+	in.message, in.Args = nil, nil
+	in.Head.Object, in.Head.Method = nil, nil
+}
+
+// Reply answers with a result made of head and body, which are the caller's
+// again when it returns. It reports ErrTooLarge when the peer accepts no message
+// of that size: then the call is still unanswered.
+func (in *Incoming) Reply(head, body []byte) error {
+	s := in.s
+	size := len(head) + len(body)
+	switch {
+	case size > int(s.remote.Message):
+		return ErrTooLarge
+	case size > wire.MaxPayload:
+		return in.replyBulk(head, body)
+	}
+	if s.incoming.leave(in) {
+		s.writer.send(context.Background(), wire.Header{Type: wire.Result, ID: in.id}, head, body)
+	}
+	in.ctx.cancel(context.Canceled)
+	return nil
+}
+
+func (in *Incoming) replyBulk(head, body []byte) error {
+	s := in.s
+	b := &bulk{header: wire.Header{Type: wire.Result, ID: in.id}, head: head, body: body}
+	b.last = func() { s.incoming.leave(in) }
+	s.incoming.mu.Lock()
+	in.bulk = b
+	s.incoming.mu.Unlock()
+	if _, err := s.writer.sendBulk(context.Background(), b); err == errAborted {
+		in.Fail(&wire.ErrorBody{Kind: wire.KindCanceled})
+		return nil
+	}
+	in.ctx.cancel(context.Canceled)
+	return nil
+}
+
+// Fail answers with an error.
+func (in *Incoming) Fail(e *wire.ErrorBody) {
+	if in.s.incoming.leave(in) {
+		in.s.sendError(in.id, e)
+	}
+	in.ctx.cancel(context.Canceled)
+}
+
+// canceled is what the reader does with a Cancel frame.
+func (s *Session) canceled(id uint32) {
+	in := s.incoming.find(id)
+	if in == nil {
+		return // its answer is on the way
+	}
+	if in.part.active && !in.part.complete() {
+		// It will never be whole, so nobody else will answer it.
+		in.part = assembly{}
+		in.Fail(&wire.ErrorBody{Kind: wire.KindCanceled})
+		return
+	}
+	s.incoming.mu.Lock()
+	b := in.bulk
+	s.incoming.mu.Unlock()
+	in.ctx.cancel(context.Canceled)
+	if b != nil {
+		s.writer.abort(b)
+	}
+}
+
+// serve runs a complete call in a goroutine of its own, which ends with it.
+func (s *Session) serve(in *Incoming) {
+	h, args, err := wire.ParseCallHead(in.message)
+	if err != nil {
+		in.Release()
+		in.Fail(&wire.ErrorBody{Kind: wire.KindArguments, Message: err.Error()})
+		return
+	}
+	in.Head, in.Args = h, args
+	if h.TimeoutMillis > 0 && h.TimeoutMillis < maxTimeoutMillis {
+		at := s.since() + int64(h.TimeoutMillis)*int64(time.Millisecond)
+		s.incoming.mu.Lock()
+		in.ctx.deadline = at
+		s.incoming.mu.Unlock()
+		s.alarm.arm(at)
+	}
+	s.incoming.handlers.Add(1)
+	go func() {
+		defer s.incoming.handlers.Done()
+		s.handler(in)
+	}()
+}
+
+// maxTimeoutMillis is the longest deadline that is kept: a hundred years.
+const maxTimeoutMillis = 100 * 365 * 24 * 3600 * 1000
