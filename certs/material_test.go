@@ -60,7 +60,7 @@ func TestNewMaterialRefuses(t *testing.T) {
 		{"empty key", list{leaf}, &certs.PrivateKey{}, list{root}, "there is no private key"},
 		{"no roots", list{leaf, inter}, key, nil, "there is no authority to trust"},
 		{"nil root", list{leaf, inter}, key, list{nil}, "authority 1 is nil"},
-		{"leaf among roots", list{leaf, inter}, key, list{root, leaf}, "certificate 2 (dns:bank.example) is not an authority's"},
+		{"leaf among roots", list{leaf, inter}, key, list{root, leaf}, "certificate 2 (CN=bank.example) is not an authority's"},
 		{"root that may not sign", list{leaf, inter}, key, list{noSign}, "lacks certSign"},
 		{"other key", list{leaf, inter}, newKey(t, second), list{root}, "private key does not match the certificate"},
 		{"intermediate first", list{inter, leaf}, key, list{root}, "private key belongs to certificate 2"},
