@@ -78,6 +78,18 @@ func (d *diagnostic) item(off, depth int) (int, bool) {
 	return d.simple(off, next, arg)
 }
 
+// intText prints an integer of 64 bits and a sign.
+func intText(negative bool, arg uint64) string {
+	switch {
+	case !negative:
+		return strconv.FormatUint(arg, 10)
+	case arg == math.MaxUint64:
+		return "-18446744073709551616"
+	default:
+		return "-" + strconv.FormatUint(arg+1, 10)
+	}
+}
+
 // indicator says how a head was written, if that is not the shortest form.
 func indicator(b byte, arg uint64) string {
 	info := b & 0x1f

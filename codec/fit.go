@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"math"
 	"reflect"
-	"strconv"
 	"time"
-	"unicode/utf8"
 )
 
 // Decoding an item of n bytes takes at most baseMemory + n*memoryPerByte. The worst that
@@ -155,17 +153,6 @@ func (f *fitter) fitFloat(off, next int, arg uint64, s *shape) (int, *Error) {
 	return off, f.wrong(off, s)
 }
 
-func intText(negative bool, arg uint64) string {
-	switch {
-	case !negative:
-		return strconv.FormatUint(arg, 10)
-	case arg == math.MaxUint64:
-		return "-18446744073709551616"
-	default:
-		return "-" + strconv.FormatUint(arg+1, 10)
-	}
-}
-
 func (f *fitter) fitArray(off, next, n int, s *shape) (int, *Error) {
 	if s.kind == shapeArray {
 		if n != s.typ.Len() {
@@ -283,116 +270,4 @@ func (f *fitter) fitTime(off int, tag uint64) (int, *Error) {
 		return off, failf(off, "time %v seconds from 1970, want the years 0 to 9999", seconds)
 	}
 	return next, nil
-}
-
-// fitAny allows the eight kinds of value that an any may become.
-func (f *fitter) fitAny(off int) (int, *Error) {
-	major, arg, next, _ := readHead(f.data, off)
-	switch major {
-	case majorUint:
-		f.wide = f.wide || arg > math.MaxInt64
-		f.memory += 8
-	case majorNegInt:
-		if arg > math.MaxInt64 {
-			return off, failf(off, "integer %s overflows int64, the smallest that an any takes", intText(true, arg))
-		}
-		f.memory += 8
-	case majorBytes:
-		f.memory += 24 + int64(arg)
-		next += int(arg)
-	case majorText:
-		f.memory += 16 + int64(arg)
-		next += int(arg)
-	case majorArray:
-		f.memory += 24
-		return f.fitArray(off, next, int(arg), anySlice)
-	case majorMap:
-		return f.fitAnyMap(next, int(arg))
-	case majorTag:
-		return off, failf(off, "tag %d in an any, want a declared type such as time.Time or big.Int", arg)
-	case majorSimple:
-		if f.data[off] >= byteFloat16 {
-			f.memory += 8
-		}
-	}
-	return next, nil
-}
-
-func (f *fitter) fitAnyMap(next, n int) (int, *Error) {
-	f.memory += 8 + anyMap.mapMemory(n)
-	var err *Error
-	for range n {
-		if f.data[next]>>5 != majorText {
-			end, _ := skip(f.data, next)
-			return next, failf(next, "map key %s in an any, want text", keyText(f.data[next:end]))
-		}
-		if next, err = f.fit(next, anyMap.key); err != nil {
-			return next, err
-		}
-		if next, err = f.fitAny(next); err != nil {
-			return next, err
-		}
-	}
-	return next, nil
-}
-
-// What an any's arrays and maps are decoded into.
-var (
-	anySlice = must(shapeOf(reflect.TypeFor[[]any]()))
-	anyMap   = must(shapeOf(reflect.TypeFor[map[string]any]()))
-)
-
-// explain turns what the library returned for an item that fits into an Error at the
-// item whose own method refused it, if that can be found.
-func explain(data []byte, off int, s *shape, cause error) *Error {
-	e := locateOwn(data, off, s)
-	if e == nil {
-		e = &Error{Offset: off, Reason: trimPrefix(cause), Err: cause}
-	}
-	if !utf8.ValidString(e.Reason) {
-		e.Reason = strconv.QuoteToGraphic(e.Reason)
-	}
-	return e
-}
-
-// locateOwn decodes each item that unmarshals itself on its own, until one fails.
-func locateOwn(data []byte, off int, s *shape) *Error {
-	if data[off] == byteNull && s.kind != shapeRaw {
-		return nil
-	}
-	_, arg, next, _ := readHead(data, off)
-	switch s.kind {
-	case shapePointer:
-		return locateOwn(data, off, s.elem)
-	case shapeOwn, shapeRaw:
-		end, _ := skip(data, off)
-		if err := decMode.Unmarshal(data[off:end], reflect.New(s.typ).Interface()); err != nil {
-			return &Error{Offset: off, Reason: kindText(data, off) + " was refused by " + s.typ.String() + ": " + trimPrefix(err), Err: err}
-		}
-	case shapeSlice, shapeArray:
-		for range arg {
-			if e := locateOwn(data, next, s.elem); e != nil {
-				return e
-			}
-			next, _ = skip(data, next)
-		}
-	case shapeMap, shapeStruct:
-		for i := range int(arg) {
-			value := next
-			inner := s.element(i)
-			if !s.toArray {
-				value, _ = skip(data, next)
-				if f := s.field(data[next:value]); f != nil {
-					inner = f.shape
-				} else if e := locateOwn(data, next, s.key); e != nil {
-					return e
-				}
-			}
-			if e := locateOwn(data, value, inner); e != nil {
-				return e
-			}
-			next, _ = skip(data, value)
-		}
-	}
-	return nil
 }

@@ -43,7 +43,7 @@ func FuzzCheck(f *testing.F) {
 		var x any
 		if err := plainDecode.Unmarshal(data, &x); err != nil {
 			// A time that is not one, or a key that is no Go key, is for the second pass to refuse.
-			if !strings.Contains(err.Error(), "time.Time") && !strings.Contains(err.Error(), "map key type") && !strings.Contains(err.Error(), "time") {
+			if !strings.Contains(err.Error(), "time") && !strings.Contains(err.Error(), "map key type") {
 				t.Fatalf("%x: accepted, but the library says %v", data, err)
 			}
 			return
