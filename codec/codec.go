@@ -27,7 +27,8 @@
 // the value will need, and refuses more than 4 KiB plus 128 bytes for each byte of
 // the message: a Go map with one entry needs nearly that. Text and byte strings need
 // their own length, and a slice needs its elements' size. A type whose elements are
-// large and mostly absent from the message reaches the limit first.
+// large and mostly absent from the message reaches the limit first. What a type's own
+// methods allocate is theirs to bound, and their panics are not caught here.
 // [Unmarshal] replaces the whole value: nothing of the old one shows through, and
 // after an error it is the zero value or the old one, never half of each.
 //
