@@ -1,0 +1,210 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/pyrossl/pyrossl/broker/internal/wire"
+	"github.com/pyrossl/pyrossl/broker/uri"
+	"github.com/pyrossl/pyrossl/certs"
+	"github.com/pyrossl/pyrossl/validator"
+)
+
+// ClientConfig is what a Client is made of. Certs must be set.
+type ClientConfig struct {
+	// Certs gives the client's certificate and the CAs it trusts.
+	Certs certs.Source
+	// Validator makes the tokens of a second factor; a *validator.Default when
+	// nil.
+	Validator validator.Validator
+	// Identification is the second factor of proxies that have none of their
+	// own: validator.Passphrase, validator.Login, or what Validator understands.
+	Identification any
+	// Errors keep their meaning when the daemon lists them too.
+	Errors Errors
+	// Timeout bounds each call whose context has no deadline, 30 s when 0,
+	// without limit when negative.
+	Timeout time.Duration
+	// ConnectTimeout bounds connecting, from the dial to the verdict, 10 s when 0.
+	ConnectTimeout time.Duration
+	// Limits of one connection.
+	Limits Limits
+	// Dial connects to host:port; a net.Dialer when nil.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Logger gets what no caller is told, such as a refused oneway call;
+	// slog.Default when nil.
+	Logger *slog.Logger
+}
+
+// Client makes proxies. It keeps one connection to each daemon and second
+// factor, which all its proxies share; calls run side by side on it. It is safe
+// for concurrent use.
+type Client struct {
+	config ClientConfig
+	steps  validator.Steps
+	errors *errorTable
+	limits wire.Limits
+	log    *slog.Logger
+
+	mu     sync.Mutex
+	links  map[linkKey]*link
+	closed bool
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// NewClient checks the configuration. It connects to nothing.
+func NewClient(c ClientConfig) (*Client, error) {
+	if c.Certs == nil {
+		return nil, errors.New("broker: ClientConfig.Certs is nil, want the client's certificate: there is no connection without TLS")
+	}
+	if c.Validator == nil {
+		c.Validator = new(validator.Default)
+	}
+	cl := &Client{config: c, log: c.Logger, links: make(map[linkKey]*link)}
+	if cl.log == nil {
+		cl.log = slog.Default()
+	}
+	var err error
+	if cl.steps, err = validator.StepsOf(c.Validator); err != nil {
+		return nil, fmt.Errorf("broker: ClientConfig.Validator: %w", err)
+	}
+	if cl.errors, err = newErrorTable(c.Errors); err != nil {
+		return nil, err
+	}
+	if cl.limits, err = c.Limits.wire(); err != nil {
+		return nil, err
+	}
+	if c.Timeout == 0 {
+		cl.config.Timeout = 30 * time.Second
+	}
+	if c.ConnectTimeout == 0 {
+		cl.config.ConnectTimeout = 10 * time.Second
+	}
+	if c.Dial == nil {
+		cl.config.Dial = new(net.Dialer).DialContext
+	}
+	cl.ctx, cl.cancel = context.WithCancel(context.Background())
+	return cl, nil
+}
+
+// ProxyOption changes one proxy.
+type ProxyOption func(*Proxy) error
+
+// WithIdentification gives a proxy a second factor of its own. Proxies with
+// different ones never share a connection.
+func WithIdentification(ident any) ProxyOption {
+	return func(p *Proxy) error {
+		if ident == nil {
+			return errors.New("WithIdentification(nil), want a passphrase or login")
+		}
+		p.ident = ident
+		return nil
+	}
+}
+
+// WithTimeout bounds each call of a proxy whose context has no deadline.
+// Negative means no limit.
+func WithTimeout(d time.Duration) ProxyOption {
+	return func(p *Proxy) error {
+		if d == 0 {
+			return errors.New("WithTimeout(0), want a positive duration, or a negative one for no limit")
+		}
+		p.timeout = d
+		return nil
+	}
+}
+
+// Idempotent names methods that the proxy may call again after the connection
+// was lost and nobody knows whether they have run. The daemon accepts that only
+// of methods that Register declared with IdempotentMethods.
+func Idempotent(methods ...string) ProxyOption {
+	return func(p *Proxy) error {
+		for _, m := range methods {
+			p.idempotent[m] = true
+		}
+		return nil
+	}
+}
+
+// Proxy returns a proxy for the object at a PYROSSL:// or PYROLOCSSL:// URI. It
+// connects with the first call, or with Connect.
+func (c *Client) Proxy(ctx context.Context, rawURI string, opts ...ProxyOption) (*Proxy, error) {
+	u, err := uri.Parse(rawURI)
+	if err != nil {
+		return nil, err
+	}
+	switch u.Scheme {
+	case uri.PYROSSL, uri.PYROLOCSSL:
+	default:
+		return nil, fmt.Errorf("broker: %s needs a name server, and this client has none; use the object's PYROSSL:// URI", u)
+	}
+	p := &Proxy{client: c, uri: u, ident: c.config.Identification, timeout: c.config.Timeout, idempotent: make(map[string]bool)}
+	for _, opt := range opts {
+		if err := opt(p); err != nil {
+			return nil, fmt.Errorf("broker: proxy for %s: %w", u, err)
+		}
+	}
+	if p.link, err = c.linkFor(u, p.ident); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// linkKey is what proxies must agree on to share a connection.
+type linkKey struct {
+	address string
+	pin     string
+	ident   any
+}
+
+func (c *Client) linkFor(u uri.URI, ident any) (*link, error) {
+	key := linkKey{address: u.Address(), pin: u.ID}
+	var munged any
+	if ident != nil {
+		var err error
+		if munged, err = c.steps.MungeIdent(ident); err != nil {
+			return nil, fmt.Errorf("broker: identification: %w", err)
+		}
+		if key.ident, err = identKey(munged); err != nil {
+			return nil, err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, errClientClosed
+	}
+	l := c.links[key]
+	if l == nil {
+		l = newLink(c, u, munged)
+		c.links[key] = l
+	}
+	return l, nil
+}
+
+var errClientClosed = errors.New("broker: the client is closed")
+
+// Close ends all connections; calls in flight fail, oneway calls have a second
+// to arrive. It waits for the client's goroutines.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	links := c.links
+	c.links = nil
+	c.mu.Unlock()
+	c.cancel()
+	var wg sync.WaitGroup
+	for _, l := range links {
+		wg.Go(l.close)
+	}
+	wg.Wait()
+	c.wg.Wait()
+	return nil
+}

@@ -1,0 +1,126 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pyrossl/pyrossl/broker/internal/session"
+	"github.com/pyrossl/pyrossl/broker/internal/wire"
+)
+
+// connection is an accepted client, as the daemon sees it: a session and who is
+// at its other end.
+type connection struct {
+	daemon    *Daemon
+	peer      *Peer
+	session   *session.Session
+	decisions decisionCache
+	expires   time.Time
+	expiry    *time.Timer
+	release   func()
+}
+
+// accepted makes a connection of a handshake that succeeded.
+func (h *handshake) accepted() *connection {
+	c := &connection{daemon: h.daemon, peer: h.peer, expires: h.expires, release: h.release}
+	c.session = session.New(session.Config{
+		TLS: h.tls, Conn: h.conn, Side: wire.ServerSide, Local: h.daemon.limits,
+		Handler: c.serve,
+		Base:    context.WithValue(context.Background(), callerKey{}, h.peer),
+	})
+	return c
+}
+
+// enter lists a connection. It reports false when the daemon is stopping.
+func (d *Daemon) enter(c *connection) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.draining {
+		return false
+	}
+	d.open[c] = struct{}{}
+	d.running.Add(1)
+	return true
+}
+
+// handlerGrace is how long the end of a connection waits for methods that do not
+// heed their context.
+const handlerGrace = time.Second
+
+// run reads until the connection ends.
+func (c *connection) run() {
+	d := c.daemon
+	defer d.running.Done()
+	d.log.Debug("connected", "session", c.peer.Session, "address", c.peer.Address,
+		"identity", c.peer.Identity.Name, "principal", c.peer.Identity.Principal.String())
+	// A certificate that expires ends what it has opened.
+	c.expiry = time.AfterFunc(time.Until(c.expires), func() { c.end("the certificate has expired", "dates") })
+	err := c.session.Run()
+	c.expiry.Stop()
+	c.session.Close()
+	c.waitHandlers()
+	d.mu.Lock()
+	delete(d.open, c)
+	d.mu.Unlock()
+	c.release()
+	if session.IsClosed(err) {
+		d.log.Debug("disconnected", "session", c.peer.Session)
+		return
+	}
+	var bad *session.ProtocolError
+	if errors.As(err, &bad) {
+		d.log.Warn("connection ended", "session", c.peer.Session, "identity", c.peer.Identity.Name, "address", c.peer.Address, "error", err)
+		return
+	}
+	d.log.Info("connection ended", "session", c.peer.Session, "identity", c.peer.Identity.Name, "address", c.peer.Address, "error", err)
+}
+
+func (c *connection) waitHandlers() {
+	done := make(chan struct{})
+	go func() { // ends when the last method returns
+		c.session.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(handlerGrace):
+		c.daemon.log.Warn("a method goes on although its call has ended", "session", c.peer.Session)
+	}
+}
+
+// endError is why this daemon ended a connection.
+type endError struct{ reason, incident string }
+
+func (e *endError) Error() string { return e.reason }
+
+// end closes the connection and tells the peer the reason.
+func (c *connection) end(reason, check string) {
+	incident := newIncident()
+	c.daemon.log.Info("session ended", "incident", incident, "session", c.peer.Session,
+		"identity", c.peer.Identity.Name, "reason", reason, "check", check)
+	c.session.End(wire.GoAwayBody{Reason: reason, Check: check, Incident: incident}, &endError{reason, incident})
+}
+
+func (c *connection) close(reason string) {
+	c.session.End(wire.GoAwayBody{Reason: reason}, session.ErrClosed)
+}
+
+// drain refuses new calls, waits for those in flight, and then for the client to
+// leave, so that a call it sent meanwhile still gets its refusal.
+func (c *connection) drain(ctx context.Context) {
+	idle := c.session.Drain("the daemon is shutting down")
+	select {
+	case <-idle:
+	case <-c.session.Done():
+	case <-ctx.Done():
+	}
+	select {
+	case <-c.session.Done():
+	case <-ctx.Done():
+	case <-time.After(drainGrace):
+	}
+}
+
+// drainGrace is how long a client may take to leave after its last answer.
+const drainGrace = 500 * time.Millisecond

@@ -1,0 +1,346 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"crypto/tls"
+
+	"github.com/pyrossl/pyrossl/broker/internal/wire"
+	"github.com/pyrossl/pyrossl/broker/uri"
+	"github.com/pyrossl/pyrossl/certs"
+	"github.com/pyrossl/pyrossl/validator"
+)
+
+// Config is what a Daemon is made of. Certs, Validator and Authorizer must be
+// set: there is no default that lets anyone in.
+type Config struct {
+	// Addr to listen on, ":7766" when empty.
+	Addr string
+	// Listener is used instead of Addr, if set; the daemon closes it.
+	Listener net.Listener
+	// PublishHost and PublishPort stand in the URIs that Register returns, for
+	// daemons behind NAT. The certificate must cover the host. Without them it is
+	// the host of Addr, or the machine's name, and the port listened on.
+	PublishHost string
+	PublishPort int
+
+	// Certs gives the daemon's certificate and the CAs it trusts.
+	Certs certs.Source
+	// Validator decides who may connect.
+	Validator validator.Validator
+	// Authorizer decides every call.
+	Authorizer validator.Authorizer
+
+	// Errors keep their meaning for callers that list them too.
+	Errors Errors
+	// Limits of one connection.
+	Limits Limits
+	// HandshakeTimeout is the time from accept to the verdict, 5 s when 0.
+	HandshakeTimeout time.Duration
+	// MaxHandshakes and MaxHandshakesPerAddress bound the connections that have
+	// no verdict yet: 256 and 16 when 0.
+	MaxHandshakes, MaxHandshakesPerAddress int
+	// DrainTimeout is how long Serve waits for calls in flight when its context
+	// ends, 10 s when 0.
+	DrainTimeout time.Duration
+	// Logger gets refusals and failures; slog.Default when nil.
+	Logger *slog.Logger
+}
+
+// Daemon exports objects. It is safe for concurrent use.
+//
+// Its goroutines: one that accepts, while Serve runs; one a connection; one a
+// call. Close waits for them.
+type Daemon struct {
+	config    Config
+	log       *slog.Logger
+	steps     validator.Steps
+	tls       *tls.Config
+	versioned validator.Versioned // the authorizer, when its decisions may be kept
+	errors    *errorTable
+	limits    wire.Limits
+	listener  net.Listener
+	host      string
+	port      uint16
+	started   time.Time
+	budget    *budget
+	counters  counters
+
+	mu       sync.Mutex
+	serving  bool
+	draining bool
+	closed   bool
+	open     map[*connection]struct{}
+	objects  atomic.Pointer[registry]
+	ctx      context.Context // ends when no more connections are accepted
+	cancel   context.CancelFunc
+	running  sync.WaitGroup
+}
+
+// counters are what status shows.
+type counters struct {
+	accepted, denied, calls, callsDenied atomic.Uint64
+}
+
+// NewDaemon checks the configuration and listens, so that URIs can be given
+// out; connections are accepted once Serve runs. It refuses to start when its
+// own certificate does not cover the host that it publishes.
+func NewDaemon(c Config) (*Daemon, error) {
+	d := &Daemon{config: c, log: c.Logger, open: make(map[*connection]struct{})}
+	if d.log == nil {
+		d.log = slog.Default()
+	}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	if err := d.configure(); err != nil {
+		return nil, err
+	}
+	if err := d.listen(); err != nil {
+		return nil, err
+	}
+	if err := d.publish(); err != nil {
+		d.listener.Close()
+		return nil, err
+	}
+	empty := registry{}
+	d.objects.Store(&empty)
+	if _, err := d.Register(SelfName, &Self{d}, ExposeAs[selfMethods](), IdempotentMethods("Ping", "Info", "Registered", "Methods", "Status")); err != nil {
+		d.listener.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *Daemon) configure() (err error) {
+	c := &d.config
+	if c.Certs == nil {
+		return errors.New("broker: Config.Certs is nil, want the daemon's certificate: there is no connection without TLS")
+	}
+	if c.Authorizer == nil {
+		return errors.New("broker: Config.Authorizer is nil, want the rules that say who may call what, as from validator.NewRules")
+	}
+	if d.steps, err = validator.StepsOf(c.Validator); err != nil {
+		return fmt.Errorf("broker: Config.Validator: %w", err)
+	}
+	d.versioned, _ = c.Authorizer.(validator.Versioned)
+	if d.tls, err = certs.ServerConfig(c.Certs); err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
+	if d.errors, err = newErrorTable(c.Errors); err != nil {
+		return err
+	}
+	if d.limits, err = c.Limits.wire(); err != nil {
+		return err
+	}
+	if c.HandshakeTimeout == 0 {
+		c.HandshakeTimeout = 5 * time.Second
+	}
+	if c.DrainTimeout == 0 {
+		c.DrainTimeout = 10 * time.Second
+	}
+	if c.MaxHandshakes == 0 {
+		c.MaxHandshakes = 256
+	}
+	if c.MaxHandshakesPerAddress == 0 {
+		c.MaxHandshakesPerAddress = 16
+	}
+	if c.HandshakeTimeout < 0 || c.DrainTimeout < 0 || c.MaxHandshakes < 0 || c.MaxHandshakesPerAddress < 0 {
+		return errors.New("broker: negative HandshakeTimeout, DrainTimeout, MaxHandshakes or MaxHandshakesPerAddress in Config")
+	}
+	d.budget = newBudget(c.MaxHandshakes, c.MaxHandshakesPerAddress)
+	return nil
+}
+
+func (d *Daemon) listen() (err error) {
+	if d.listener = d.config.Listener; d.listener != nil {
+		return nil
+	}
+	addr := d.config.Addr
+	if addr == "" {
+		addr = ":" + strconv.Itoa(uri.DefaultPort)
+	}
+	if d.listener, err = net.Listen("tcp", addr); err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
+	return nil
+}
+
+// publish settles the host and port of the URIs.
+func (d *Daemon) publish() error {
+	host := d.config.PublishHost
+	if host == "" {
+		host, _, _ = net.SplitHostPort(d.config.Addr)
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			host, _ = os.Hostname()
+		}
+	}
+	port := d.config.PublishPort
+	if port == 0 {
+		_, p, err := net.SplitHostPort(d.listener.Addr().String())
+		if err != nil {
+			return fmt.Errorf("broker: listener address %q has no port; set Config.PublishPort", d.listener.Addr())
+		}
+		port, _ = strconv.Atoi(p)
+	}
+	if port < 1 || port > 65535 {
+		return fmt.Errorf("broker: Config.PublishPort %d is not 1–65535", port)
+	}
+	if err := certs.Covers(d.config.Certs.Current().Chain[0], host); err != nil {
+		return fmt.Errorf("broker: the daemon would publish URIs with host %q, which its own certificate does not cover, so every client would refuse it: %w; set Config.PublishHost to a name in the certificate", host, err)
+	}
+	d.host, d.port = host, uint16(port)
+	_, err := uri.Parse(d.uri(SelfName).String())
+	return err
+}
+
+func (d *Daemon) uri(name string) uri.URI {
+	return uri.URI{Scheme: uri.PYROSSL, Host: d.host, Port: d.port, Object: name}
+}
+
+// Addr is the address that the daemon listens on.
+func (d *Daemon) Addr() net.Addr { return d.listener.Addr() }
+
+// Register exposes the exported methods of object under a name, and returns the
+// URI to call it by. A method takes a context first, if it wants one, then any
+// types that the codec can carry, and returns up to one value and an error.
+// What cannot be carried is refused here, with the method and the reason.
+func (d *Daemon) Register(name string, object any, opts ...RegisterOption) (uri.URI, error) {
+	o, err := newObject(name, object, opts)
+	if err != nil {
+		return uri.URI{}, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	next, err := d.objects.Load().with(o)
+	if err != nil {
+		return uri.URI{}, err
+	}
+	d.objects.Store(&next)
+	return d.uri(name), nil
+}
+
+// Unregister takes an object away. Calls that run on it finish.
+func (d *Daemon) Unregister(name string) error {
+	if name == SelfName {
+		return fmt.Errorf("broker: %s is part of the daemon and cannot be unregistered", name)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	next, err := d.objects.Load().without(name)
+	if err != nil {
+		return err
+	}
+	d.objects.Store(&next)
+	return nil
+}
+
+// find returns the method, or nil.
+func (d *Daemon) find(object, method []byte) *method {
+	d.counters.calls.Add(1)
+	if o := (*d.objects.Load())[string(object)]; o != nil {
+		return o.methods[string(method)]
+	}
+	return nil
+}
+
+// missing says what there is instead, to a caller who may call it.
+func (d *Daemon) missing(object, method string) *wire.ErrorBody {
+	o := (*d.objects.Load())[object]
+	if o == nil {
+		return &wire.ErrorBody{Kind: wire.KindNoObject, Message: fmt.Sprintf("no object %q here", object)}
+	}
+	names := make([]string, 0, len(o.methods))
+	for n := range o.methods {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return &wire.ErrorBody{Kind: wire.KindNoMethod, Message: fmt.Sprintf("object %q exposes no method %q, only %q", object, method, names)}
+}
+
+// Serve accepts connections until ctx ends or Shutdown or Close is called. When
+// ctx ends, calls in flight may finish within Config.DrainTimeout. It returns
+// nil after a clean end.
+func (d *Daemon) Serve(ctx context.Context) error {
+	d.mu.Lock()
+	if d.serving || d.closed {
+		d.mu.Unlock()
+		return errors.New("broker: Serve was called before, or after Close")
+	}
+	d.serving, d.started = true, time.Now()
+	d.running.Add(1)
+	d.mu.Unlock()
+	stop := context.AfterFunc(ctx, func() { d.stopAccepting() })
+	defer stop()
+	err := d.accept()
+	d.running.Done()
+	if ctx.Err() != nil {
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.config.DrainTimeout)
+		defer cancel()
+		err = d.Shutdown(drain)
+	}
+	return err
+}
+
+func (d *Daemon) stopAccepting() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.draining {
+		d.draining = true
+		d.cancel()
+		d.listener.Close()
+	}
+}
+
+// Shutdown accepts no more connections and no new calls, waits until the calls
+// in flight are answered, and closes. When ctx ends first it closes at once and
+// returns ctx's error: calls were cut off.
+func (d *Daemon) Shutdown(ctx context.Context) error {
+	d.stopAccepting()
+	d.mu.Lock()
+	var waiting []*connection
+	for c := range d.open {
+		waiting = append(waiting, c)
+	}
+	d.mu.Unlock()
+	drained := make(chan struct{})
+	go func() { // ends when all have drained, or are closed below
+		var wg sync.WaitGroup
+		for _, c := range waiting {
+			wg.Go(func() { c.drain(ctx) })
+		}
+		wg.Wait()
+		close(drained)
+	}()
+	var err error
+	select {
+	case <-drained:
+	case <-ctx.Done():
+		err = fmt.Errorf("broker: shutdown cut off calls that were still running: %w", ctx.Err())
+	}
+	d.Close()
+	return err
+}
+
+// Close ends everything at once: calls in flight are cancelled. It waits for
+// the daemon's goroutines, but for no longer than a second for methods that do
+// not heed their context.
+func (d *Daemon) Close() error {
+	d.stopAccepting()
+	d.mu.Lock()
+	d.closed = true
+	for c := range d.open {
+		go c.close("the daemon was closed")
+	}
+	d.mu.Unlock()
+	d.running.Wait()
+	return nil
+}

@@ -1,0 +1,62 @@
+package broker
+
+import (
+	"context"
+	"crypto/x509"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/pyrossl/pyrossl/validator"
+)
+
+// Peer is who is at the other end of a connection, as the TLS handshake and the
+// validator proved it. It is safe for concurrent use and must not be changed.
+type Peer struct {
+	// Identity is what the certificate maps to. Nothing in it comes from a
+	// message.
+	Identity validator.Identity
+	// User is the name that the second factor proved; empty without one.
+	User string
+	// Certificate is the peer's leaf.
+	Certificate *x509.Certificate
+	Address     netip.AddrPort
+	// Session is the id of the connection, the same on both sides.
+	Session string
+	Since   time.Time
+
+	values sync.Map
+}
+
+// Set keeps a value for as long as the connection lives. Keys are compared as
+// by ==; use a type of your own.
+func (p *Peer) Set(key, value any) { p.values.Store(key, value) }
+
+// Get returns a value that Set kept.
+func (p *Peer) Get(key any) (value any, ok bool) { return p.values.Load(key) }
+
+type callerKey struct{}
+
+// Caller returns who makes the call that ctx belongs to: in a call and in a
+// oneway call alike. It returns nil outside of one.
+func Caller(ctx context.Context) *Peer {
+	p, _ := ctx.Value(callerKey{}).(*Peer)
+	return p
+}
+
+type metadataKey struct{}
+
+// Metadata returns what the caller sent along with WithMetadata. It is the
+// caller's claim and proves nothing. The map must not be changed.
+func Metadata(ctx context.Context) map[string]string {
+	m, _ := ctx.Value(metadataKey{}).(map[string]string)
+	return m
+}
+
+type outgoingMetadataKey struct{}
+
+// WithMetadata sends m, at most 4 KiB, along with each call made with the
+// context.
+func WithMetadata(ctx context.Context, m map[string]string) context.Context {
+	return context.WithValue(ctx, outgoingMetadataKey{}, m)
+}
