@@ -47,7 +47,7 @@ func (c *connection) serve(in *session.Incoming) {
 		in.Fail(&wire.ErrorBody{Kind: wire.KindArguments, Message: err.Error()})
 		return
 	}
-	result, err := c.run(m, args)
+	result, err := c.invoke(m, args)
 	if err != nil {
 		c.fail(in, m, err)
 		return
@@ -190,8 +190,8 @@ type panicked struct {
 
 func (p *panicked) Error() string { return fmt.Sprint(p.value) }
 
-// run calls the method. A panic ends this call only.
-func (c *connection) run(m *method, args []reflect.Value) (result reflect.Value, err error) {
+// invoke calls the method. A panic ends this call only.
+func (c *connection) invoke(m *method, args []reflect.Value) (result reflect.Value, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &panicked{p, debug.Stack()}

@@ -3,11 +3,13 @@ package broker
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/pyrossl/pyrossl/broker/internal/session"
@@ -27,7 +29,7 @@ type Connection struct {
 	User      string    `json:"user,omitempty"` // proved by the second factor
 	NotAfter  time.Time `json:"not_after"`      // when the daemon will end the connection
 	Limits    Limits    `json:"-"`
-	Server    string    `json:"server"`       // names in the daemon's certificate
+	Server    []string  `json:"server"`       // the names in the daemon's certificate
 	KeyShare  string    `json:"key_exchange"` // TLS key exchange group
 }
 
@@ -87,12 +89,23 @@ func (c *Client) handshake(ctx context.Context, raw net.Conn, config *tls.Config
 		info: Connection{
 			Session: body.Session, Address: u.Address(), Principal: body.Principal, Name: body.Name, Roles: body.Roles,
 			User: body.User, NotAfter: time.Unix(body.NotAfter, 0).UTC(), Limits: limitsOf(body.Limits),
-			Server: certs.Names(cs.PeerCertificates[0]), KeyShare: cs.CurveID.String(),
+			Server: serverNames(cs.PeerCertificates[0]), KeyShare: cs.CurveID.String(),
 		},
 		session: session.New(session.Config{
 			TLS: t, Conn: conn, Side: wire.ClientSide, Local: c.limits, Remote: body.Limits, OnDrain: onDrain,
 		}),
 	}, nil
+}
+
+func serverNames(leaf *x509.Certificate) []string {
+	names := slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	for _, u := range leaf.URIs {
+		names = append(names, u.String())
+	}
+	return names
 }
 
 // verdict reads until Welcome or Deny, and identifies itself when asked.
