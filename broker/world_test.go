@@ -194,3 +194,10 @@ func TestMain(m *testing.M) {
 func newLogger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
+
+func clientLeaf(email string, life time.Duration) testca.Leaf {
+	return testca.Leaf{
+		Emails: []string{email}, EKU: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(life),
+	}
+}
