@@ -130,6 +130,19 @@ func (t *incoming) stop() {
 	}
 }
 
+// dropPartial forgets the calls that will never be whole. Only the reader, when
+// it has read the last byte, may call it.
+func (t *incoming) dropPartial() {
+	t.mu.Lock()
+	all := append([]*Incoming(nil), t.slots...)
+	t.mu.Unlock()
+	for _, in := range all {
+		if in != nil && in.part.active && !in.part.complete() {
+			t.leave(in)
+		}
+	}
+}
+
 // expire cancels the calls whose deadline has passed and returns the next one.
 func (t *incoming) expire(now int64) (next int64) {
 	var due []*Incoming

@@ -256,6 +256,7 @@ func (s *Session) readCall(r *reader, h wire.Header) error {
 	if !fragmented {
 		var err error
 		if in.message, in.Owned, err = r.payload(left); err != nil {
+			s.incoming.leave(in)
 			return err
 		}
 		s.serve(in)

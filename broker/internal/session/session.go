@@ -97,6 +97,7 @@ func (s *Session) Run() error {
 	s.writer.mu.Lock()
 	s.writer.queued() // sends Hello, unless a caller was first
 	err := s.read()
+	s.incoming.dropPartial()
 	var bad *ProtocolError
 	if errors.As(err, &bad) {
 		go s.End(wire.GoAwayBody{Reason: bad.Reason, Check: "protocol"}, err)
