@@ -1,0 +1,236 @@
+package repo
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A row names what a package may import besides the standard library, each with
+// its reason. Our packages go by their path in the module.
+type row map[string]string
+
+// production is the table of imports: arrows point down only, from what is seen
+// by users to what knows less. A package that is not here may not exist.
+var production = map[string]row{
+	"codec": {
+		"github.com/fxamacker/cbor/v2": "CBOR itself: encoding and decoding by reflection, with limits and deterministic output",
+	},
+	"validator": {
+		"github.com/xdg-go/scram": "SCRAM-SHA-256 with channel binding, the second factor",
+	},
+	"validator/rulefile": {
+		"validator":          "a file's rules become a Mapper and Rules",
+		"go.yaml.in/yaml/v4": "rule files are YAML; a package of its own, so that clients do not link it",
+	},
+	"certs": {
+		"validator": "refusals are Denials, and pins are Principals",
+	},
+	"certs/ca": {
+		"certs":                      "private keys of the type that does not print",
+		"validator":                  "names that a certificate is asked for are Principals",
+		"go.step.sm/crypto/x509util": "certificates from requests and templates",
+	},
+	"broker/uri": {},
+	"broker/internal/wire": {
+		"codec": "bodies of frames are CBOR",
+	},
+	"broker/internal/session": {
+		"broker/internal/wire": "a session reads and writes frames",
+	},
+	"broker": {
+		"codec":                   "arguments and results",
+		"validator":               "who may connect and call",
+		"certs":                   "the only TLS settings",
+		"broker/uri":              "where objects are",
+		"broker/internal/wire":    "limits and the bodies of frames",
+		"broker/internal/session": "calls in flight on one connection",
+	},
+	"broker/pyroenv": {
+		"broker":    "PYRO_* variables become a Config",
+		"certs":     "PYROSSL_* variables name certificate files",
+		"validator": "PYRO_MAXCONNECTIONS is the validator's",
+	},
+	"broker/brokertest": {
+		"broker":          "a test world has a daemon and clients",
+		"certs":           "and certificates for them",
+		"validator":       "and rules",
+		"internal/testca": "a CA for the length of a test",
+		"internal/memnet": "a network for tests under fake time",
+	},
+	"cmd/broker": {
+		"broker":                 "the daemon and the client that it runs",
+		"broker/uri":             "URIs are checked before anything is tried",
+		"broker/pyroenv":         "settings from the environment",
+		"certs":                  "certificates from files",
+		"certs/ca":               "serve --dev makes its own",
+		"codec":                  "results are shown as JSON",
+		"validator":              "who may connect and call",
+		"validator/rulefile":     "--identities and --policy",
+		"examples/bank":          "serve --dev exports it",
+		"github.com/spf13/cobra": "subcommands, help and shell completion",
+		"github.com/spf13/pflag": "cobra's flags",
+		"go.yaml.in/yaml/v4":     "--config is YAML",
+	},
+	"cmd/mkcerts": {
+		"certs":                  "certificates are read and checked as programs do",
+		"certs/ca":               "the CA",
+		"validator":              "the identity that a broker will derive",
+		"github.com/spf13/cobra": "subcommands, help and shell completion",
+		"github.com/spf13/pflag": "cobra's flags",
+	},
+	"examples/bank": {
+		"broker": "the table of errors that it shares with clients",
+	},
+	"examples/bank/bankd": {
+		"broker":             "its daemon",
+		"certs":              "its certificate",
+		"validator/rulefile": "its rules",
+		"examples/bank":      "what it serves",
+	},
+	"examples/bank/client": {
+		"broker":        "its client",
+		"certs":         "its certificate",
+		"examples/bank": "the errors that it tells apart",
+	},
+	"internal/memnet": {},
+	"internal/testca": {},
+	"internal/repo":   {},
+}
+
+// inTests is what tests may import on top of that. Of our own packages they may also
+// import what is not built on the package under test.
+var inTests = map[string]row{
+	"*": {
+		"internal/testca": "certificates for the length of a test",
+		"internal/memnet": "a network under fake time",
+	},
+	"codec": {
+		"github.com/fxamacker/cbor/v2": "what we refuse is compared with what it takes",
+	},
+	"internal/repo": {
+		"go.yaml.in/yaml/v4": "docker-compose.yml is read",
+	},
+	"cmd/broker": {
+		"github.com/rogpeppe/go-internal/testscript": "scripts of whole commands",
+	},
+	"cmd/mkcerts": {
+		"github.com/rogpeppe/go-internal/testscript": "scripts of whole commands",
+	},
+	"validator": {
+		"github.com/xdg-go/scram": "the other side of an exchange",
+	},
+}
+
+// never lists parts of the standard library, and of the language, that packages
+// must do without: what they are not to know.
+var never = map[string][]string{
+	"codec":                {"net", "os", "crypto/tls"},
+	"validator":            {"os", "crypto/tls"},
+	"broker/uri":           {"os", "context", "crypto/tls"}, // "net" joins host and port, no more: there is nothing to cancel
+	"broker/internal/wire": {"net", "os", "sync", "crypto/tls", "crypto/x509"},
+}
+
+func TestImports(t *testing.T) {
+	for _, p := range packages(t) {
+		allowed, listed := production[p.short]
+		if !listed {
+			t.Errorf("package %s is not in the table of imports: add it, with what it may import and why", p.short)
+			continue
+		}
+		for _, i := range p.imports {
+			switch {
+			case isStd(i):
+				if slices.Contains(never[p.short], i) {
+					t.Errorf("%s imports %s, which it must do without", p.short, i)
+				}
+			case allowed[i] == "":
+				t.Errorf("%s imports %s, which the table of imports does not list", p.short, i)
+			}
+		}
+		for _, i := range p.testImports {
+			if isStd(i) || i == p.short || allowed[i] != "" || inTests[p.short][i] != "" || inTests["*"][i] != "" {
+				continue
+			}
+			switch {
+			case !ours(i):
+				t.Errorf("tests of %s import %s, which the table of imports does not list", p.short, i)
+			case reaches(i, p.short):
+				// What is below does not need what is above even there: no test of
+				// codec runs a daemon.
+				t.Errorf("tests of %s import %s, which is built on it", p.short, i)
+			}
+		}
+	}
+}
+
+// An entry that nothing uses any more is a door left open.
+func TestImportTableIsNotLargerThanNeeded(t *testing.T) {
+	used := make(map[string][]string)
+	usedInTests := make(map[string][]string)
+	for _, p := range packages(t) {
+		used[p.short] = p.imports
+		usedInTests[p.short] = p.testImports
+		usedInTests["*"] = append(usedInTests["*"], p.testImports...)
+	}
+	for pkg, allowed := range production {
+		if _, ok := used[pkg]; !ok {
+			t.Errorf("the table of imports lists %s, which does not exist", pkg)
+			continue
+		}
+		for i := range allowed {
+			if !slices.Contains(used[pkg], i) {
+				t.Errorf("the table of imports lets %s import %s, and it does not", pkg, i)
+			}
+		}
+	}
+	for pkg, allowed := range inTests {
+		for i := range allowed {
+			if !slices.Contains(usedInTests[pkg], i) {
+				t.Errorf("the table of imports lets tests of %s import %s, and they do not", pkg, i)
+			}
+		}
+	}
+}
+
+// reaches reports whether the table lets from import to, directly or not.
+func reaches(from, to string) bool {
+	for i := range production[from] {
+		if i == to || ours(i) && reaches(i, to) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestImportTableHasNoCycle(t *testing.T) {
+	state := make(map[string]int) // 1 on the way, 2 done
+	var visit func(pkg string)
+	visit = func(pkg string) {
+		if state[pkg] == 2 {
+			return
+		}
+		state[pkg] = 1
+		for i := range production[pkg] {
+			if state[i] == 1 {
+				t.Errorf("the table of imports has a cycle through %s and %s", pkg, i)
+			} else {
+				visit(i)
+			}
+		}
+		state[pkg] = 2
+	}
+	for pkg := range production {
+		visit(pkg)
+	}
+}
+
+func isStd(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return !ours(path) && !strings.Contains(first, ".")
+}
+
+func ours(path string) bool {
+	_, ok := production[path]
+	return ok
+}
