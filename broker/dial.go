@@ -56,7 +56,7 @@ func (c *Client) dial(ctx context.Context, u uri.URI, ident any, onDrain func())
 	}
 	raw, err := c.config.Dial(ctx, "tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("broker: cannot connect to %s: %w", address, err)
+		return nil, unreachable(address, err)
 	}
 	// The context bounds everything up to the verdict.
 	stop := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
@@ -67,7 +67,7 @@ func (c *Client) dial(ctx context.Context, u uri.URI, ident any, onDrain func())
 	if err != nil {
 		raw.Close()
 		if cerr := ctx.Err(); cerr != nil {
-			return nil, fmt.Errorf("broker: connecting to %s: no verdict in time: %w", address, cerr)
+			return nil, unreachable(address, fmt.Errorf("no verdict within %v: %w", c.config.ConnectTimeout, cerr))
 		}
 		return nil, denied(err)
 	}
@@ -195,19 +195,20 @@ func refused(address string, err error, ours *certs.Material, expect certs.Expec
 	case errors.As(err, &denial):
 	default:
 		if denial = certs.Refusal(err, ours, expect); denial == nil {
-			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || isReset(err) {
-				denial = &validator.Denial{Code: validator.DeniedUnspecified, Check: validator.CheckProtocol,
-					Got: "the connection was closed before a verdict", Want: "a PYROSSL daemon that is not at its limit of handshakes"}
-			} else {
-				return fmt.Errorf("broker: connecting to %s: %w", address, err)
-			}
+			return unreachable(address, err)
 		}
 	}
 	e.Code, e.Check, e.Got, e.Want, e.RetryAfter = denial.Code, denial.Check, denial.Got, denial.Want, denial.RetryAfter
 	return e
 }
 
-func isReset(err error) bool {
+// unreachable is why there is no connection, although nobody refused one.
+func unreachable(address string, err error) *Error {
+	e := &Error{Kind: KindUnreachable, Peer: address, Message: err.Error(), Err: err}
 	var op *net.OpError
-	return errors.As(err, &op) && (op.Op == "read" || op.Op == "write") && !op.Timeout()
+	closed := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op) && op.Op != "dial" && !op.Timeout()
+	if closed {
+		e.Message = "the connection was closed before a verdict: there may be no PYROSSL daemon, or one at its limit of handshakes (" + err.Error() + ")"
+	}
+	return e
 }

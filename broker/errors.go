@@ -38,6 +38,8 @@ const (
 	// KindResult: the method ran; its result does not fit what the caller wants
 	// it in.
 	KindResult Kind = 129
+	// KindUnreachable: no connection could be made, and nobody refused one.
+	KindUnreachable Kind = 130
 )
 
 var kindTexts = map[Kind]string{
@@ -54,6 +56,7 @@ var kindTexts = map[Kind]string{
 	KindRetry:       "not repeated",
 	KindLost:        "connection lost",
 	KindResult:      "result does not fit",
+	KindUnreachable: "unreachable",
 }
 
 func (k Kind) String() string {
@@ -90,13 +93,15 @@ type Error struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("broker: ")
-	if e.Method != "" {
+	switch {
+	case e.Method == "":
+		b.WriteString(e.Peer)
+	case e.Peer == "":
 		fmt.Fprintf(&b, "%s.%s", e.Object, e.Method)
-		if e.Peer != "" {
-			fmt.Fprintf(&b, " at %s", e.Peer)
-		}
-		b.WriteString(": ")
+	default:
+		fmt.Fprintf(&b, "%s.%s at %s", e.Object, e.Method, e.Peer)
 	}
+	b.WriteString(": ")
 	if e.Kind != KindApplication || e.Message == "" {
 		b.WriteString(e.Kind.String())
 		if e.Message != "" {

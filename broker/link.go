@@ -20,6 +20,8 @@ type link struct {
 
 	current atomic.Pointer[dialed]
 
+	connected atomic.Bool // there was a connection once
+
 	mu      sync.Mutex
 	attempt *attempt // the dial in progress, which all who need it wait for
 	closed  bool
@@ -101,6 +103,7 @@ func (l *link) dial(a *attempt) {
 	}
 	if err == nil {
 		l.current.Store(d)
+		l.connected.Store(true)
 		l.client.wg.Add(1)
 		go func() { // ends with the connection
 			defer l.client.wg.Done()

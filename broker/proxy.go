@@ -28,7 +28,8 @@ type Proxy struct {
 func (p *Proxy) URI() uri.URI { return p.uri }
 
 // Connect connects, if there is no connection yet, and returns how the daemon
-// sees this client. A refusal is a *ConnectionDeniedError.
+// sees this client. The error is a *ConnectionDeniedError, or an *Error of
+// KindUnreachable.
 func (p *Proxy) Connect(ctx context.Context) (Connection, error) {
 	d, err := p.link.get(ctx)
 	if err != nil {
@@ -45,8 +46,7 @@ func (p *Proxy) Connect(ctx context.Context) (Connection, error) {
 // is declared idempotent on both sides, or has certainly not run, is it called
 // again, on a new connection, until the time is up.
 //
-// The error is an *Error, a *ConnectionDeniedError, or says that the daemon
-// cannot be reached.
+// The error is an *Error, or a *ConnectionDeniedError.
 func (p *Proxy) Call(ctx context.Context, method string, result any, args ...any) error {
 	resp, err := p.call(ctx, method, 0, nil, args)
 	if err != nil {
@@ -91,45 +91,65 @@ func (p *Proxy) call(ctx context.Context, method string, flags wire.Flags, after
 			return session.Response{}, p.failure(KindDeadline, method, context.DeadlineExceeded, false)
 		}
 	}
-	started := time.Time{}
+	started := time.Now()
 	for n := 0; ; n++ {
 		left := timeout
-		if n == 0 {
-			started = time.Now()
-		} else if timeout > 0 {
+		if n > 0 && timeout > 0 {
 			left = timeout - time.Since(started)
 		}
-		resp, err := p.once(ctx, method, flags, after, args, max(left, -1))
+		resp, err := p.once(ctx, method, flags, after, args, left)
 		if err == nil {
 			return resp, nil
 		}
-		retry, repeated := p.again(err, method, flags)
-		if !retry {
-			return resp, err
-		}
-		if repeated {
+		retry, mayHaveRun := p.again(err, n, method, flags)
+		if mayHaveRun {
 			flags |= wire.Retry
 		}
-		wait := backoff(n)
-		if timeout > 0 && timeout-time.Since(started) <= wait {
-			return resp, err
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return resp, err
+		if wait := backoff(n); !retry || timeout > 0 && timeout-time.Since(started) <= wait || !sleep(ctx, wait) {
+			return resp, everRun(err, flags)
 		}
 	}
 }
 
-// again reports whether a call that ended with err may be sent once more, and
-// whether it may have run.
-func (p *Proxy) again(err error, method string, flags wire.Flags) (retry, repeated bool) {
+// sleep reports false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// everRun makes the last error of a call that was repeated tell about all
+// attempts.
+func everRun(err error, flags wire.Flags) error {
+	var e *Error
+	if flags&wire.Retry != 0 && errors.As(err, &e) && !e.MayHaveRun {
+		of := *e
+		of.MayHaveRun = true
+		return &of
+	}
+	return err
+}
+
+// maxReconnects is how often a lost connection is dialled again for one call: for
+// about four seconds.
+const maxReconnects = 6
+
+// again reports whether a call whose nth attempt ended with err may be sent once
+// more, and whether it may have run.
+func (p *Proxy) again(err error, n int, method string, flags wire.Flags) (retry, repeated bool) {
 	var e *Error
 	if !errors.As(err, &e) {
 		return false, false
 	}
 	switch e.Kind {
+	case KindUnreachable:
+		// A daemon that was never reached may not exist; one that was comes back.
+		return p.link.connected.Load() && n < maxReconnects, false
 	case KindDraining:
 		return true, false
 	case KindLost:
@@ -246,9 +266,14 @@ func (p *Proxy) failure(kind Kind, method string, err error, mayHaveRun bool) *E
 	return e
 }
 
-// contextual gives an error of connecting the kind of its cause.
+// contextual tells which call an error of connecting belongs to.
 func (p *Proxy) contextual(err error, method string) error {
+	var e *Error
 	switch {
+	case errors.As(err, &e):
+		of := *e
+		of.Object, of.Method = p.uri.Object, method
+		return &of
 	case errors.Is(err, context.Canceled):
 		return p.failure(KindCanceled, method, err, false)
 	case errors.Is(err, context.DeadlineExceeded):
