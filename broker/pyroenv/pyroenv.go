@@ -177,7 +177,8 @@ func Parse(environ []string) (Settings, error) {
 			continue
 		}
 		if strings.TrimSpace(value) != value || strings.ContainsFunc(value, control) {
-			return Settings{}, &Error{Name: name, Value: value, Reason: "has white space around it, or control characters in it"}
+			// Not printed: it may be a key where its file's name belongs.
+			return Settings{}, &Error{Name: name, Reason: "has white space around it, or control characters in it"}
 		}
 		s.set[name] = true
 		if without {

@@ -54,7 +54,7 @@ func publishHost(to *string, v string) *Error {
 	}
 	var wrong *uri.Error
 	reason := `is not a host name or an IP address (the port has its own variable, and IPv6 has no brackets)`
-	if errors.As(err, &wrong) && wrong.Part == uri.PartHost && !strings.ContainsAny(v, ":[]@/?") {
+	if errors.As(err, &wrong) && wrong.Part == uri.PartHost && (isIP(v) || !strings.ContainsAny(v, ":[]@/?")) {
 		reason = wrong.Reason
 	}
 	return &Error{Value: v, Reason: reason}
