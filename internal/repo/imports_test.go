@@ -47,9 +47,7 @@ var production = map[string]row{
 		"broker/internal/session": "calls in flight on one connection",
 	},
 	"broker/pyroenv": {
-		"broker":    "PYRO_* variables become a Config",
-		"certs":     "PYROSSL_* variables name certificate files",
-		"validator": "PYRO_MAXCONNECTIONS is the validator's",
+		"broker/uri": "the default port, and what a host may look like",
 	},
 	"broker/brokertest": {
 		"broker":          "a test world has a daemon and clients",
