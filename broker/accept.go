@@ -13,6 +13,7 @@ import (
 
 	"github.com/pyrossl/pyrossl/broker/internal/session"
 	"github.com/pyrossl/pyrossl/broker/internal/wire"
+	"github.com/pyrossl/pyrossl/certs"
 	"github.com/pyrossl/pyrossl/validator"
 )
 
@@ -243,14 +244,14 @@ func (h *handshake) refuse(err error) {
 	d := h.daemon
 	defer h.raw.Close()
 	incident := newIncident()
-	denial := denialOf(err)
+	denial := h.denialOf(err)
 	if h.tls == nil {
 		if probe(err) {
 			d.log.Debug("connection without a handshake", "address", h.peer.Address, "error", err)
 			return
 		}
 		d.counters.denied.Add(1)
-		d.log.Warn("TLS handshake refused", "incident", incident, "address", h.peer.Address, "check", denial.Check, "error", err)
+		d.log.Warn("TLS handshake refused", "incident", incident, "address", h.peer.Address, "check", denial.Check, "got", denial.Got, "want", denial.Want, "error", err)
 		return
 	}
 	d.counters.denied.Add(1)
@@ -281,9 +282,12 @@ func (h *handshake) refuse(err error) {
 }
 
 // denialOf finds the reason in err. What has none is a failed handshake.
-func denialOf(err error) *validator.Denial {
+func (h *handshake) denialOf(err error) *validator.Denial {
 	var denial *validator.Denial
 	if errors.As(err, &denial) {
+		return denial
+	}
+	if denial := certs.ServerRefusal(err, h.daemon.config.Certs.Current()); denial != nil {
 		return denial
 	}
 	check := validator.CheckChain

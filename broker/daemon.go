@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,11 +10,10 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"crypto/tls"
 
 	"github.com/pyrossl/pyrossl/broker/internal/wire"
 	"github.com/pyrossl/pyrossl/broker/uri"
@@ -183,6 +183,7 @@ func (d *Daemon) publish() error {
 			host, _ = os.Hostname()
 		}
 	}
+	host = strings.ToLower(host)
 	port := d.config.PublishPort
 	if port == 0 {
 		_, p, err := net.SplitHostPort(d.listener.Addr().String())
@@ -198,8 +199,10 @@ func (d *Daemon) publish() error {
 		return fmt.Errorf("broker: the daemon would publish URIs with host %q, which its own certificate does not cover, so every client would refuse it: %w; set Config.PublishHost to a name in the certificate", host, err)
 	}
 	d.host, d.port = host, uint16(port)
-	_, err := uri.Parse(d.uri(SelfName).String())
-	return err
+	if err := d.uri(SelfName).Check(); err != nil {
+		return fmt.Errorf("broker: the daemon's URIs would be wrong: %w", err)
+	}
+	return nil
 }
 
 func (d *Daemon) uri(name string) uri.URI {
@@ -217,6 +220,9 @@ func (d *Daemon) Register(name string, object any, opts ...RegisterOption) (uri.
 	o, err := newObject(name, object, opts)
 	if err != nil {
 		return uri.URI{}, err
+	}
+	if err := d.uri(name).Check(); err != nil {
+		return uri.URI{}, fmt.Errorf("broker: object name %q: %w", name, err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -268,12 +274,16 @@ func (d *Daemon) missing(object, method string) *wire.ErrorBody {
 
 // Serve accepts connections until ctx ends or Shutdown or Close is called. When
 // ctx ends, calls in flight may finish within Config.DrainTimeout. It returns
-// nil after a clean end.
+// nil after a clean end. It may be called once.
 func (d *Daemon) Serve(ctx context.Context) error {
 	d.mu.Lock()
-	if d.serving || d.closed {
+	if d.serving || d.draining {
+		serving := d.serving
 		d.mu.Unlock()
-		return errors.New("broker: Serve was called before, or after Close")
+		if serving {
+			return errors.New("broker: Serve was called before")
+		}
+		return nil // closed before it began
 	}
 	d.serving, d.started = true, time.Now()
 	d.running.Add(1)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/pyrossl/pyrossl/broker/internal/session"
@@ -183,32 +184,36 @@ func (d *denyFrame) Error() string { return d.body.Check }
 
 // refused makes one typed error of whatever ended an attempt to connect.
 func refused(address string, err error, ours *certs.Material, expect certs.Expect) error {
-	e := &ConnectionDeniedError{Address: address, Err: err}
 	var frame *denyFrame
 	var denial *validator.Denial
 	switch {
 	case errors.As(err, &frame):
 		b := frame.body
-		e.Code, e.Check, e.Got, e.Want = validator.Code(b.Code), validator.Check(b.Check), b.Got, b.Want
-		e.Incident, e.RetryAfter, e.Err = b.Incident, b.RetryAfter(), nil
-		return e
+		return &ConnectionDeniedError{
+			Address: address, Code: validator.Code(b.Code), Check: validator.Check(b.Check),
+			Got: b.Got, Want: b.Want, Incident: b.Incident, RetryAfter: b.RetryAfter(),
+		}
 	case errors.As(err, &denial):
+	case closedEarly(err):
+		return unreachable(address, fmt.Errorf("the connection was closed before a verdict: there may be no PYROSSL daemon, or one at its limit of handshakes (%w)", err))
 	default:
 		if denial = certs.Refusal(err, ours, expect); denial == nil {
 			return unreachable(address, err)
 		}
 	}
-	e.Code, e.Check, e.Got, e.Want, e.RetryAfter = denial.Code, denial.Check, denial.Got, denial.Want, denial.RetryAfter
-	return e
+	return &ConnectionDeniedError{
+		Address: address, Code: denial.Code, Check: denial.Check,
+		Got: denial.Got, Want: denial.Want, RetryAfter: denial.RetryAfter, Err: err,
+	}
+}
+
+// closedEarly reports whether the other side hung up without a reason.
+func closedEarly(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // unreachable is why there is no connection, although nobody refused one.
 func unreachable(address string, err error) *Error {
-	e := &Error{Kind: KindUnreachable, Peer: address, Message: err.Error(), Err: err}
-	var op *net.OpError
-	closed := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op) && op.Op != "dial" && !op.Timeout()
-	if closed {
-		e.Message = "the connection was closed before a verdict: there may be no PYROSSL daemon, or one at its limit of handshakes (" + err.Error() + ")"
-	}
-	return e
+	return &Error{Kind: KindUnreachable, Peer: address, Message: err.Error(), Err: err}
 }

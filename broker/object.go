@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -79,9 +78,6 @@ func IdempotentMethods(methods ...string) RegisterOption {
 	}
 }
 
-// objectName is what an object id looks like: Pyro's names and ":Group.name".
-var objectName = regexp.MustCompile(`^[A-Za-z0-9_:][A-Za-z0-9_.:-]{0,254}$`)
-
 var (
 	contextType = reflect.TypeFor[context.Context]()
 	errorType   = reflect.TypeFor[error]()
@@ -90,9 +86,6 @@ var (
 // newObject lists what value exposes. It refuses a value of which any exposed
 // method cannot be carried, naming the method and the reason.
 func newObject(name string, value any, opts []RegisterOption) (*object, error) {
-	if !objectName.MatchString(name) {
-		return nil, fmt.Errorf("broker: object name %q, want 1 to 255 letters, digits and _ . : -", name)
-	}
 	v := reflect.ValueOf(value)
 	if !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, fmt.Errorf("broker: object %q is nil", name)

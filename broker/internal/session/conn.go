@@ -41,13 +41,22 @@ func (c *Conn) Write(p []byte) (int, error) {
 			return 0, c.failed
 		}
 		if c.out == nil {
-			c.out = getBuffer(len(p))
+			c.out = getBuffer(expected(len(p)))
 		}
 		c.out = append(c.out, p...)
 		return len(p), nil
 	}
 	c.mu.Unlock()
 	return c.Conn.Write(p)
+}
+
+// expected is how much ciphertext follows, given its first record: after a full
+// one there will be more.
+func expected(record int) int {
+	if record > 16<<10 {
+		return largeBuffer
+	}
+	return record
 }
 
 // hold starts keeping what is written until a flush. The handshake must be over.
