@@ -79,7 +79,6 @@ type Daemon struct {
 	mu       sync.Mutex
 	serving  bool
 	draining bool
-	closed   bool
 	open     map[*connection]struct{}
 	objects  atomic.Pointer[registry]
 	ctx      context.Context // ends when no more connections are accepted
@@ -346,7 +345,6 @@ func (d *Daemon) Shutdown(ctx context.Context) error {
 func (d *Daemon) Close() error {
 	d.stopAccepting()
 	d.mu.Lock()
-	d.closed = true
 	for c := range d.open {
 		go c.close("the daemon was closed")
 	}

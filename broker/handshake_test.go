@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -359,11 +360,11 @@ func TestIdentification(t *testing.T) {
 // office is a validator of a user's own, as Pyro's are subclasses.
 type office struct {
 	*validator.Default
-	closed bool
+	closed atomic.Bool
 }
 
 func (o *office) AcceptHost(ctx context.Context, addr netip.Addr) error {
-	if o.closed {
+	if o.closed.Load() {
 		return &validator.Denial{Code: validator.DeniedHostBlocked, Check: validator.CheckHost, Got: "a call at night", Want: "one by day"}
 	}
 	return nil
@@ -376,7 +377,7 @@ func TestCustomValidator(t *testing.T) {
 	if _, err := p.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	o.closed = true
+	o.closed.Store(true)
 	var denied *broker.ConnectionDeniedError
 	_, err := w.proxy(w.client("alice@bank.example", nil), w.uri("bank")).Connect(t.Context())
 	if !errors.As(err, &denied) || denied.Code != validator.DeniedHostBlocked || denied.Got != "a call at night" {
