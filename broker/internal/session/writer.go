@@ -301,6 +301,11 @@ func (w *writer) flush(block bool) {
 
 // handOver lets a goroutine go on flushing, which may block.
 func (w *writer) handOver() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return // and nobody may be added whom Close does not wait for
+	}
 	w.drains.Add(1)
 	go w.drain()
 }
