@@ -121,7 +121,7 @@ func ExampleError() {
 	defer w.Close()
 	err := w.Proxy("mallory", "account").Call(context.Background(), "Withdraw", nil, 250)
 	var e *broker.Error
-	fmt.Println(errors.As(err, &e), e.Kind, e.MayHaveRun)
+	fmt.Println(errors.As(err, &e), e.Kind.String(), e.MayHaveRun)
 	fmt.Println(e.Message)
 	// Output:
 	// true denied false

@@ -305,8 +305,12 @@ func TestNoVerdict(t *testing.T) {
 
 // TestIdentification uses the second factor.
 func TestIdentification(t *testing.T) {
-	v := anyone(t)
-	if err := v.SetAllowedIdentifications(validator.Passphrase("s3cr3t"), validator.Login{Name: "irmen", Passphrase: "pw"}); err != nil {
+	v, err := validator.New(validator.Config{Admit: []validator.Peer{validator.AnyIdentity()}, Iterations: 4096})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pw := validator.Passphrase("pw")
+	if err := v.SetAllowedIdentifications([]validator.Identification{validator.Passphrase("s3cr3t"), validator.Login{Name: "irmen", Passphrase: pw}}); err != nil {
 		t.Fatal(err)
 	}
 	w := newWorld(t, func(c *broker.Config) { c.Validator = v })
@@ -319,10 +323,10 @@ func TestIdentification(t *testing.T) {
 		ok    bool
 	}{
 		{"right passphrase", validator.Passphrase("s3cr3t"), "", true},
-		{"right login", validator.Login{Name: "irmen", Passphrase: "pw"}, "irmen", true},
+		{"right login", validator.Login{Name: "irmen", Passphrase: pw}, "irmen", true},
 		{"wrong passphrase", validator.Passphrase("secret"), "", false},
-		{"wrong login", validator.Login{Name: "irmen", Passphrase: "s3cr3t"}, "", false},
-		{"unknown login", validator.Login{Name: "root", Passphrase: "pw"}, "", false},
+		{"wrong login", validator.Login{Name: "irmen", Passphrase: validator.Passphrase("s3cr3t")}, "", false},
+		{"unknown login", validator.Login{Name: "root", Passphrase: pw}, "", false},
 		{"none", nil, "", false},
 	}
 	for _, test := range tests {
