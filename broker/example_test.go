@@ -43,7 +43,7 @@ func ExampleDaemon() {
 		log.Fatal(err)
 	}
 	rules, err := validator.NewRules(validator.Rule{
-		Name: "tellers", Identities: []string{"email:alice@bank.example"}, Objects: []string{"account"}, Methods: []string{"*"},
+		Name: "tellers", Effect: validator.Allow, Identities: []string{"email:alice@bank.example"}, Objects: []string{"account"}, Methods: []string{"*"},
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -116,7 +116,7 @@ func ExampleProxy_Call() {
 func ExampleError() {
 	w := brokertest.New(new(testing.T), brokertest.Config{
 		Objects: map[string]any{"account": &Account{cents: 1000}},
-		Rules:   []validator.Rule{{Name: "alice", Identities: []string{"alice"}, Objects: []string{"account"}, Methods: []string{"*"}}},
+		Rules:   []validator.Rule{{Name: "alice", Effect: validator.Allow, Identities: []string{"alice"}, Objects: []string{"account"}, Methods: []string{"*"}}},
 	})
 	defer w.Close()
 	err := w.Proxy("mallory", "account").Call(context.Background(), "Withdraw", nil, 250)
@@ -125,5 +125,5 @@ func ExampleError() {
 	fmt.Println(e.Message)
 	// Output:
 	// true denied false
-	// no policy lets email:mallory@brokertest.example call account.Withdraw
+	// no policy lets mallory call account.Withdraw
 }

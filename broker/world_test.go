@@ -196,8 +196,12 @@ func newLogger(w io.Writer) *slog.Logger {
 }
 
 func clientLeaf(email string, life time.Duration) testca.Leaf {
+	var emails []string
+	if email != "" {
+		emails = []string{email}
+	}
 	return testca.Leaf{
-		Emails: []string{email}, EKU: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		Emails: emails, EKU: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(life),
 	}
 }

@@ -142,7 +142,7 @@ func (w *World) rules() validator.Authorizer {
 	w.tb.Helper()
 	rules := w.config.Rules
 	if rules == nil {
-		rules = []validator.Rule{{Name: "everything", Identities: []string{"*"}, Objects: []string{"*"}, Methods: []string{"*"}}}
+		rules = []validator.Rule{{Name: "everything", Effect: validator.Allow, Identities: []string{"*"}, Objects: []string{"*"}, Methods: []string{"*"}}}
 	}
 	r, err := validator.NewRules(rules...)
 	w.must(err)

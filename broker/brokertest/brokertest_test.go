@@ -39,7 +39,7 @@ func TestWorld(t *testing.T) {
 		w := brokertest.New(t, brokertest.Config{
 			Objects: objects(), InMemory: inMemory, Log: &log,
 			Roles: map[string][]string{"alice": {"teller"}},
-			Rules: []validator.Rule{{Name: "tellers", Roles: []string{"teller"}, Objects: []string{"greeter"}, Methods: []string{"*"}}},
+			Rules: []validator.Rule{{Name: "tellers", Effect: validator.Allow, Roles: []string{"teller"}, Objects: []string{"greeter"}, Methods: []string{"*"}}},
 		})
 		var got string
 		if err := w.Proxy("alice", "greeter").Call(t.Context(), "Hello", &got); err != nil || got != "hello alice teller" {
