@@ -28,13 +28,18 @@ func (withChan) Listen(c chan int)                     {}
 func (withFunc) Do(f func())                           {}
 func (withThree) Split(s string) (string, string, int) { return "", "", 0 }
 func (withLateCtx) Get(n int, ctx context.Context)     {}
-func (withErrFirst) Get() (error, string)              { return nil, "" }
-func (withIface) Get() interface{ Foo() }              { return nil }
-func (unexported) get()                                {}
-func (own) Lock()                                      {}
-func (own) Unlock()                                    {}
-func (own) TryLock() bool                              { return false }
-func (own) Work()                                      {}
+
+//lint:ignore ST1008 what Register must refuse
+func (withErrFirst) Get() (error, string) { return nil, "" }
+func (withIface) Get() interface{ Foo() } { return nil }
+func (unexported) get()                   {}
+
+var _ = unexported.get
+
+func (*own) Lock()         {}
+func (*own) Unlock()       {}
+func (*own) TryLock() bool { return false }
+func (*own) Work()         {}
 
 type bankAPI interface {
 	Balance(name string) int64

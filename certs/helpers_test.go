@@ -58,7 +58,7 @@ func connect(t testing.TB, server, client *tls.Config) outcome {
 		_, o.server = io.ReadFull(conn, make([]byte, 1))
 		conn.Close()
 	}()
-	o.client, o.clientState = dial(ctx, t, l.Addr().String(), client)
+	o.clientState, o.client = dial(ctx, t, l.Addr().String(), client)
 	<-done
 	return o
 }
@@ -72,7 +72,7 @@ func drain(raw net.Conn) {
 }
 
 // dial is the client's half: it reads before it writes, as a Pyrossl client does.
-func dial(ctx context.Context, t testing.TB, addr string, config *tls.Config) (error, tls.ConnectionState) {
+func dial(ctx context.Context, t testing.TB, addr string, config *tls.Config) (tls.ConnectionState, error) {
 	t.Helper()
 	raw, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
@@ -82,13 +82,13 @@ func dial(ctx context.Context, t testing.TB, addr string, config *tls.Config) (e
 	raw.SetDeadline(time.Now().Add(10 * time.Second))
 	conn := tls.Client(raw, config)
 	if err := conn.HandshakeContext(ctx); err != nil {
-		return err, tls.ConnectionState{}
+		return tls.ConnectionState{}, err
 	}
 	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
-		return err, conn.ConnectionState()
+		return conn.ConnectionState(), err
 	}
 	conn.Write([]byte("c"))
-	return nil, conn.ConnectionState()
+	return conn.ConnectionState(), nil
 }
 
 func serverConfig(t testing.TB, m *certs.Material) *tls.Config {

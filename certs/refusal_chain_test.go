@@ -105,7 +105,7 @@ func TestEveryAlert(t *testing.T) {
 	}
 	for code := range 256 {
 		l := plainText(t, string([]byte{21, 3, 3, 0, 2, 2, byte(code)}))
-		err, _ := dial(t.Context(), t, l.Addr().String(), clientConfig(t, ours, expect))
+		_, err := dial(t.Context(), t, l.Addr().String(), clientConfig(t, ours, expect))
 		l.Close()
 		check, known := want[byte(code)]
 		if !known {

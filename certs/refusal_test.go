@@ -114,12 +114,12 @@ func TestRemadeAuthority(t *testing.T) {
 	remade := ca.SelfSigned(t, testca.Leaf{IsCA: true, Modify: func(c *x509.Certificate) {
 		c.Subject = ca.RootCert().Subject
 	}})
-	m, err := certs.NewMaterial(ca.Client(t, "alice@a.example").Chain, newKey(t, ca.Client(t, "x")), remade.Chain)
-	if err == nil {
+	if _, err := certs.NewMaterial(ca.Client(t, "alice@a.example").Chain, newKey(t, ca.Client(t, "x")), remade.Chain); err == nil {
 		t.Fatal("key of another certificate was taken")
 	}
 	client := ca.Client(t, "alice@a.example")
-	if m, err = certs.NewMaterial(client.Chain, newKey(t, client), remade.Chain); err != nil {
+	m, err := certs.NewMaterial(client.Chain, newKey(t, client), remade.Chain)
+	if err != nil {
 		t.Fatal(err)
 	}
 	expect := certs.Expect{Host: "bank.example"}
@@ -313,7 +313,7 @@ func TestPlainTextServers(t *testing.T) {
 		"\x16\x03\x03\xff\xff":             "damaged TLS record",
 	} {
 		l := plainText(t, text)
-		err, _ := dial(t.Context(), t, l.Addr().String(), clientConfig(t, ours, expect))
+		_, err := dial(t.Context(), t, l.Addr().String(), clientConfig(t, ours, expect))
 		refused(t, text, certs.Refusal(err, ours, expect), validator.CheckProtocol, want)
 	}
 }

@@ -48,7 +48,7 @@ func TestWorld(t *testing.T) {
 		if err := w.Proxy("mallory", "greeter").Call(t.Context(), "Hello", &got); !errors.Is(err, broker.KindDenied) {
 			t.Errorf("mallory: %v", err)
 		}
-		if w.Client("alice") != w.Client("alice") {
+		if first, second := w.Client("alice"), w.Client("alice"); first != second {
 			t.Error("two clients of one name")
 		}
 		w.Close()

@@ -34,7 +34,7 @@ func (s *Session) Call(ctx context.Context, r *Request) (Response, error) {
 	}
 	// Slot, window and socket are nearly always free: only who must wait for
 	// them needs a timer of his own.
-	c, err := s.calls.acquire(nil, size)
+	c, err := s.calls.tryAcquire(size)
 	wait := err == errFull
 	if wait || size > wire.MaxPayload {
 		if r.Timeout > 0 {
@@ -98,7 +98,7 @@ func (s *Session) sendCall(ctx context.Context, c *call, id uint32, r *Request, 
 		s.calls.mu.Unlock()
 		return s.writer.sendBulk(ctx, b)
 	}
-	batch, err := s.writer.send(nil, h, r.Head, r.Body)
+	batch, err := s.writer.trySend(h, r.Head, r.Body)
 	if err == errFull {
 		if r.Timeout > 0 {
 			var cancel context.CancelFunc

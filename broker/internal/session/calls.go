@@ -99,8 +99,22 @@ type waiter struct {
 	ready chan *call // nil: look at err or draining
 }
 
-// acquire takes a slot and reserves size bytes, in order of arrival. A nil ctx
-// means not to wait: errFull.
+// tryAcquire takes a slot and reserves size bytes, or says errFull.
+func (t *calls) tryAcquire(size int) (*call, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.refusal(); err != nil {
+		return nil, err
+	}
+	if len(t.waiting) == 0 {
+		if c := t.take(size); c != nil {
+			return c, nil
+		}
+	}
+	return nil, errFull
+}
+
+// acquire is tryAcquire that waits, in order of arrival.
 func (t *calls) acquire(ctx context.Context, size int) (*call, error) {
 	t.mu.Lock()
 	if err := t.refusal(); err != nil {
@@ -112,10 +126,6 @@ func (t *calls) acquire(ctx context.Context, size int) (*call, error) {
 			t.mu.Unlock()
 			return c, nil
 		}
-	}
-	if ctx == nil {
-		t.mu.Unlock()
-		return nil, errFull
 	}
 	w := &waiter{size: size, ready: make(chan *call, 1)}
 	t.waiting = append(t.waiting, w)

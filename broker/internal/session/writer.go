@@ -60,24 +60,35 @@ type bulk struct {
 	aborted    bool
 }
 
-// errFull is send's answer when the sender would have to wait.
+// errFull is the answer when a sender would have to wait.
 var errFull = errors.New("session: too much is waiting for the socket")
 
-// send queues one frame, made of head and body, and returns the number of the
-// batch it leaves with. A nil ctx means not to wait: errFull.
+// trySend queues one frame, made of head and body, and returns the number of the
+// batch it leaves with; or says errFull.
+func (w *writer) trySend(h wire.Header, head, body []byte) (uint64, error) {
+	w.mu.Lock()
+	if len(w.pend) > maxPending && w.err == nil {
+		w.mu.Unlock()
+		return 0, errFull
+	}
+	return w.append(h, head, body)
+}
+
+// send is trySend that waits for space.
 func (w *writer) send(ctx context.Context, h wire.Header, head, body []byte) (uint64, error) {
 	w.mu.Lock()
 	for len(w.pend) > maxPending && w.err == nil {
-		if ctx == nil {
-			w.mu.Unlock()
-			return 0, errFull
-		}
 		if err := w.waitSpace(ctx); err != nil {
 			return 0, err
 		}
 	}
+	return w.append(h, head, body)
+}
+
+// append is called with mu held, and unlocks it.
+func (w *writer) append(h wire.Header, head, body []byte) (uint64, error) {
 	if w.err != nil {
-		w.mu.Unlock()
+		defer w.mu.Unlock()
 		return 0, w.err
 	}
 	if w.pend == nil {
