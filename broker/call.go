@@ -144,7 +144,7 @@ func (m *method) arguments(ctx context.Context, in *session.Incoming) ([]reflect
 	if n != len(m.in) && !(m.variadic && n >= len(m.in)-1) {
 		return nil, fmt.Errorf("%d arguments, want %s", n, m.signature())
 	}
-	args := make([]reflect.Value, 0, n+1)
+	args := append(make([]reflect.Value, 0, n+2), m.receiver)
 	if m.takesCtx {
 		args = append(args, reflect.ValueOf(ctx))
 	}

@@ -257,11 +257,17 @@ func (t *calls) complete(id uint32, resp Response) (needless *bulk, last bool) {
 	t.release(c)
 	last = t.draining && t.inFlight == 0
 	t.mu.Unlock()
+	tell(after, resp)
+	return needless, last
+}
+
+// tell hands the answer of a call that nobody waits for to who wants to know. It
+// is apart from complete so that only such answers escape to the heap.
+func tell(after func(*Response), resp Response) {
 	if after != nil {
 		after(&resp)
 	}
 	resp.Release()
-	return needless, last
 }
 
 // end frees the slot of an answered call. It reports whether it was the last

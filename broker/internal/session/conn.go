@@ -14,6 +14,8 @@ type Conn struct {
 	net.Conn
 	raw syscall.RawConn // nil when the connection is no socket
 
+	attempt attempt // only the flusher touches it
+
 	mu     sync.Mutex // guards what follows; TLS may write an alert at any time
 	held   bool
 	out    []byte // ciphertext not yet written

@@ -6,4 +6,6 @@ package session
 // every flush goes to a goroutine that may block.
 const canTryWrite = false
 
+type attempt struct{}
+
 func (c *Conn) tryWrite([]byte) (int, error) { return 0, nil }

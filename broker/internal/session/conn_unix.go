@@ -10,33 +10,47 @@ import (
 // canTryWrite says whether tryWrite works on this system.
 const canTryWrite = true
 
+// attempt is one try to write. It is part of the Conn, and its function made
+// once, so that a try allocates nothing; only the flusher uses it.
+type attempt struct {
+	p   []byte
+	n   int
+	err error
+	do  func(fd uintptr) (done bool)
+}
+
+func (a *attempt) write(fd uintptr) bool {
+	for a.n < len(a.p) {
+		m, err := syscall.Write(int(fd), a.p[a.n:])
+		switch err {
+		case nil:
+			a.n += m
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return true
+		default:
+			a.err = err
+			return true
+		}
+	}
+	return true
+}
+
 // tryWrite writes what the socket takes at once and never waits. n < len(p)
 // with a nil error means that the socket is full.
 func (c *Conn) tryWrite(p []byte) (n int, err error) {
 	if c.raw == nil {
 		return 0, nil
 	}
-	var werr error
-	err = c.raw.Write(func(fd uintptr) bool {
-		for n < len(p) {
-			var m int
-			m, werr = syscall.Write(int(fd), p[n:])
-			switch {
-			case werr == syscall.EINTR:
-				werr = nil
-			case werr == syscall.EAGAIN:
-				werr = nil
-				return true
-			case werr != nil:
-				return true
-			default:
-				n += m
-			}
-		}
-		return true
-	})
-	if err == nil && werr != nil {
-		err = os.NewSyscallError("write", werr)
+	a := &c.attempt
+	if a.do == nil {
+		a.do = a.write
 	}
-	return n, err
+	a.p, a.n, a.err = p, 0, nil
+	err = c.raw.Write(a.do)
+	a.p = nil
+	if err == nil && a.err != nil {
+		err = os.NewSyscallError("write", a.err)
+	}
+	return a.n, err
 }
