@@ -1,11 +1,14 @@
 package repo
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/pyrossl/pyrossl/validator/rulefile"
 )
 
 type service struct {
@@ -55,6 +58,21 @@ func TestComposeServicesAreConfined(t *testing.T) {
 		}
 		if long := name == "broker" || name == "bank"; long != slices.Contains(s.Healthcheck.Test, "probe") {
 			t.Errorf("service %s: its health check is %q", name, s.Healthcheck.Test)
+		}
+	}
+}
+
+// The rule files are complete: reading them is strict.
+func TestComposeRulesAreRead(t *testing.T) {
+	dir := filepath.Join(root(t), "compose")
+	for _, name := range []string{"identities.yaml", "bank-rules.yaml"} {
+		if _, err := rulefile.LoadIdentities(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, name := range []string{"broker-policy.yaml", "bank-rules.yaml"} {
+		if _, err := rulefile.LoadRules(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
 		}
 	}
 }

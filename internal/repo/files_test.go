@@ -139,7 +139,7 @@ func TestProjectFiles(t *testing.T) {
 	for name, want := range map[string]string{
 		"LICENSE":         "Apache License",
 		"README.md":       "go test ./...",
-		"SECURITY.md":     "private vulnerability report",
+		"SECURITY.md":     "Report a vulnerability",
 		"CONTRIBUTING.md": ".ci/run",
 		"CHANGELOG.md":    "## [Unreleased]",
 		".gitignore":      "/pki/",

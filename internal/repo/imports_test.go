@@ -83,6 +83,7 @@ var production = map[string]row{
 	"examples/bank/bankd": {
 		"broker":             "its daemon",
 		"certs":              "its certificate",
+		"validator":          "who may connect",
 		"validator/rulefile": "its rules",
 		"examples/bank":      "what it serves",
 	},
@@ -90,6 +91,16 @@ var production = map[string]row{
 		"broker":        "its client",
 		"certs":         "its certificate",
 		"examples/bank": "the errors that it tells apart",
+	},
+	"examples/hello": {},
+	"examples/hello/server": {
+		"broker":    "its daemon",
+		"certs":     "its certificate",
+		"validator": "who may connect and call",
+	},
+	"examples/hello/client": {
+		"broker": "its client",
+		"certs":  "its certificate",
 	},
 	"internal/memnet": {},
 	"internal/testca": {},
@@ -103,6 +114,9 @@ var inTests = map[string]row{
 		"internal/testca": "certificates for the length of a test",
 		"internal/memnet": "a network under fake time",
 	},
+	"broker": {
+		"broker/brokertest": "examples, in the package beside it",
+	},
 	"codec": {
 		"github.com/fxamacker/cbor/v2": "what we refuse is compared with what it takes",
 	},
@@ -114,9 +128,6 @@ var inTests = map[string]row{
 	},
 	"cmd/mkcerts": {
 		"github.com/rogpeppe/go-internal/testscript": "scripts of whole commands",
-	},
-	"validator": {
-		"github.com/xdg-go/scram": "the other side of an exchange",
 	},
 }
 

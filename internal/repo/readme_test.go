@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/pyrossl/pyrossl/validator/rulefile"
 )
 
 var (
@@ -66,6 +68,26 @@ func TestLinksLeadSomewhere(t *testing.T) {
 				t.Errorf("%s links to %q: %v", name, m[1], err)
 			}
 		}
+	}
+}
+
+// The rule file that the README shows is one that is accepted.
+func TestReadmeShowsRealRules(t *testing.T) {
+	shown := 0
+	for _, m := range fence.FindAllStringSubmatch(string(read(t, "README.md")), -1) {
+		if m[1] != "yaml" {
+			continue
+		}
+		shown++
+		if _, err := rulefile.ParseIdentities([]byte(m[2])); err != nil {
+			t.Error(err)
+		}
+		if _, err := rulefile.ParseRules([]byte(m[2])); err != nil {
+			t.Error(err)
+		}
+	}
+	if shown == 0 {
+		t.Error("the README shows no rules")
 	}
 }
 
