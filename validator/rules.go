@@ -109,7 +109,6 @@ func (r *Rules) Authorize(_ context.Context, q Request) Decision {
 	if set == nil {
 		return denied(q)
 	}
-	// "email:alice@bank.example": built only for rules that need it.
 	by := set.decide(&q)
 	switch {
 	case by == nil:

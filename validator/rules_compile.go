@@ -90,15 +90,19 @@ func compileRules(rules []Rule) (*ruleSet, error) {
 		for _, name := range r.objects.few {
 			s.objects[name] = nil
 		}
+	}
+	for _, r := range all {
 		if r.objects.any || len(r.objects.prefixes) > 0 {
 			s.others = append(s.others, r)
-		}
-	}
-	for name := range s.objects {
-		for _, r := range all {
-			if r.objects.has(name) {
-				s.objects[name] = append(s.objects[name], r)
+			for name := range s.objects {
+				if r.objects.has(name) {
+					s.objects[name] = append(s.objects[name], r)
+				}
 			}
+			continue
+		}
+		for _, name := range r.objects.few {
+			s.objects[name] = append(s.objects[name], r)
 		}
 	}
 	return s, nil
