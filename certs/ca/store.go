@@ -1,0 +1,163 @@
+package ca
+
+import (
+	"crypto"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/pyrossl/pyrossl/certs"
+)
+
+// The files of a CA's directory. A leaf NAME is NAME.crt, with the intermediate
+// behind it, and NAME.key.
+const (
+	rootCert  = "root.crt"
+	rootKey   = "root.key" // needed only for another intermediate; may be kept elsewhere
+	interCert = "intermediate.crt"
+	interKey  = "intermediate.key"
+	indexFile = "index.jsonl"
+	lockFile  = ".lock"
+
+	// TrustFile holds the root: what programs are given as their CA file.
+	TrustFile = "ca.crt"
+)
+
+// Exists reports whether a directory has a CA.
+func Exists(dir string) bool { return exists(filepath.Join(dir, rootCert)) }
+
+// Create makes a CA in a directory, which must have none. The error wraps
+// ErrExists when it has one.
+func Create(dir string, o Options) (*CA, error) {
+	if err := makeDir(dir); err != nil {
+		return nil, err
+	}
+	unlock, err := lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	return create(dir, o)
+}
+
+func create(dir string, o Options) (*CA, error) {
+	// The root's certificate is written last: without it there is no CA.
+	files := []string{rootKey, interKey, interCert, TrustFile, rootCert}
+	for _, name := range files {
+		path := filepath.Join(dir, name)
+		switch {
+		case !exists(path):
+		case Exists(dir):
+			return nil, &failure{File: path, Reason: "there is a CA already", Err: ErrExists}
+		default:
+			return nil, &failure{File: path, Reason: "it is left of a CA that is not complete", Fix: "remove it, or begin in another directory", Err: ErrExists}
+		}
+	}
+	made, err := newCA(o)
+	if err != nil {
+		return nil, err
+	}
+	var phrase []byte
+	if o.Passphrase != nil {
+		if phrase, err = askPassphrase(o.Passphrase); err != nil {
+			return nil, err
+		}
+		defer clear(phrase)
+	}
+	rk, err := made.rootKey.encode(phrase)
+	if err != nil {
+		return nil, err
+	}
+	ik, err := made.key.encode(phrase)
+	if err != nil {
+		return nil, err
+	}
+	root := encode(made.root)
+	for i, data := range [][]byte{rk, ik, encode(made.intermediate), root, root} {
+		mode := os.FileMode(0o644)
+		if files[i] == rootKey || files[i] == interKey {
+			mode = 0o600
+		}
+		if err := writeNew(filepath.Join(dir, files[i]), data, mode); err != nil {
+			return nil, err
+		}
+	}
+	made.dir = dir
+	return made.CA, nil
+}
+
+// Open reads the CA in a directory. The passphrase is asked for only when the key
+// is encrypted. The root's key is not needed. The error wraps ErrNoCA when there is
+// no CA.
+func Open(dir string, passphrase func() ([]byte, error)) (*CA, error) {
+	if !Exists(dir) {
+		return nil, &failure{File: filepath.Join(dir, rootCert), Reason: "there is no CA in this directory", Fix: "mkcerts init", Err: ErrNoCA}
+	}
+	c := &CA{dir: dir}
+	var err error
+	if c.root, err = readCert(filepath.Join(dir, rootCert)); err != nil {
+		return nil, err
+	}
+	if c.intermediate, err = readCert(filepath.Join(dir, interCert)); err != nil {
+		return nil, err
+	}
+	if err := verify([]*x509.Certificate{c.intermediate}, c.root); err != nil {
+		return nil, &failure{File: filepath.Join(dir, interCert), Reason: fmt.Sprintf("%s does not vouch for it: %v", rootCert, err), Err: err}
+	}
+	path := filepath.Join(dir, interKey)
+	if c.key, err = readKey(path, passphrase); err != nil {
+		return nil, err
+	}
+	if pub, ok := c.key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !pub.Equal(c.intermediate.PublicKey) {
+		return nil, &failure{File: path, Reason: "it is not the key of " + interCert}
+	}
+	return c, nil
+}
+
+func readCert(path string) (*x509.Certificate, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fileError(path, "cannot be read", err)
+	}
+	all, err := certs.ParseCertificates(data)
+	if err != nil {
+		return nil, named(path, err)
+	}
+	return all[0], nil
+}
+
+// readKey reads a key file that only we can read.
+func readKey(path string, passphrase func() ([]byte, error)) (*certs.PrivateKey, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fileError(path, "cannot be read", err)
+	}
+	if looseMode(info.Mode()) {
+		return nil, &failure{File: path, Reason: fmt.Sprintf("key file has mode %#o, want 0600", info.Mode().Perm()), Fix: "chmod 600 " + path}
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fileError(path, "cannot be read", err)
+	}
+	defer clear(data)
+	var key *certs.PrivateKey
+	if encrypted(data) {
+		key, err = decrypt(data, passphrase)
+	} else {
+		key, err = certs.ParseKey(data)
+	}
+	if err != nil {
+		return nil, named(path, err)
+	}
+	return key, nil
+}
+
+// named says which file an error is about.
+func named(path string, err error) error {
+	if e, ok := err.(*failure); ok && e.File == "" {
+		of := *e
+		return in(path, &of)
+	}
+	return err
+}
