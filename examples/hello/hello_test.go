@@ -24,8 +24,8 @@ func TestHello(t *testing.T) {
 		t.Fatal(err)
 	}
 	ca := testca.New(t)
-	ca.Server(t, "localhost").WriteFiles(t, pki, "server")
-	ca.Client(t, "alice@bank.example").WriteFiles(t, pki, "alice")
+	ca.Server(t, "localhost").WriteFiles(t, pki, "localhost")
+	ca.Client(t, "alice@bank.example").WriteFiles(t, pki, "alice@bank.example")
 	if err := os.WriteFile(filepath.Join(pki, "ca.crt"), ca.RootPEM(), 0o644); err != nil {
 		t.Fatal(err)
 	}

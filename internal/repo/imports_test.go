@@ -27,9 +27,11 @@ var production = map[string]row{
 		"validator": "refusals are Denials, and pins are Principals",
 	},
 	"certs/ca": {
-		"certs":                      "private keys of the type that does not print",
-		"validator":                  "names that a certificate is asked for are Principals",
-		"go.step.sm/crypto/x509util": "certificates from requests and templates",
+		"certs":                      "private keys of the type that does not print; PEM is read as programs do",
+		"validator":                  "no name is issued that a daemon would not take",
+		"go.step.sm/crypto/keyutil":  "key generation, for every kind of key",
+		"go.step.sm/crypto/pemutil":  "keys to PEM, encrypted if there is a passphrase",
+		"go.step.sm/crypto/x509util": "certificates from templates",
 	},
 	"broker/uri": {},
 	"broker/internal/wire": {

@@ -11,7 +11,7 @@ import (
 )
 
 func main() {
-	mine, err := certs.Load("pki/alice.crt", "pki/alice.key", "pki/ca.crt")
+	mine, err := certs.Load("pki/alice@bank.example.crt", "pki/alice@bank.example.key", "pki/ca.crt")
 	check(err)
 	client, err := broker.NewClient(broker.ClientConfig{Certs: certs.Static(mine)})
 	check(err)

@@ -18,7 +18,7 @@ func (Greeter) Hello(ctx context.Context, from string) string {
 }
 
 func main() {
-	source, err := certs.Files(certs.FilesConfig{Cert: "pki/server.crt", Key: "pki/server.key", CA: "pki/ca.crt"})
+	source, err := certs.Files(certs.FilesConfig{Cert: "pki/localhost.crt", Key: "pki/localhost.key", CA: "pki/ca.crt"})
 	check(err)
 	who, err := validator.New(validator.Config{Admit: []validator.Peer{validator.AnyIdentity()}})
 	check(err)
