@@ -7,8 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/pyrossl/pyrossl/broker"
 	"github.com/pyrossl/pyrossl/certs"
+	"github.com/pyrossl/pyrossl/internal/leakcheck"
 	"github.com/pyrossl/pyrossl/internal/testca"
 	"github.com/pyrossl/pyrossl/validator"
 )
@@ -171,25 +170,7 @@ func eventually(tb testing.TB, what string, ok func() bool) {
 	tb.Fatalf("not within 10 s: %s", what)
 }
 
-// TestMain fails when a test leaves a goroutine of ours behind.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if code == 0 {
-		stacks := make([]byte, 1<<20)
-		for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-			text := string(stacks[:runtime.Stack(stacks, true)])
-			if strings.Count(text, "pyrossl/broker") == strings.Count(text, "pyrossl/broker_test.TestMain") {
-				break
-			}
-			if time.Now().After(end) {
-				println("goroutines left behind:\n" + text)
-				code = 1
-				break
-			}
-		}
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { leakcheck.Main(m) }
 
 func newLogger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))

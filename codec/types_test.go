@@ -26,7 +26,7 @@ type (
 		Tags    []string          `cbor:"tags,omitempty"`
 		Limits  map[string]uint32 `json:"limits,omitempty"`
 		Parent  *account          `cbor:"parent,omitempty"`
-		hidden  int //lint:ignore U1000 unexported fields must be passed over
+		hidden  int               //lint:ignore U1000 unexported fields must be passed over
 	}
 
 	meta struct {

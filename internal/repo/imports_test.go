@@ -104,17 +104,19 @@ var production = map[string]row{
 		"broker": "its client",
 		"certs":  "its certificate",
 	},
-	"internal/memnet": {},
-	"internal/testca": {},
-	"internal/repo":   {},
+	"internal/leakcheck": {},
+	"internal/memnet":    {},
+	"internal/testca":    {},
+	"internal/repo":      {},
 }
 
 // inTests is what tests may import on top of that. Of our own packages they may also
 // import what is not built on the package under test.
 var inTests = map[string]row{
 	"*": {
-		"internal/testca": "certificates for the length of a test",
-		"internal/memnet": "a network under fake time",
+		"internal/testca":    "certificates for the length of a test",
+		"internal/memnet":    "a network under fake time",
+		"internal/leakcheck": "no goroutine outlives its test",
 	},
 	"broker": {
 		"broker/brokertest": "examples, in the package beside it",

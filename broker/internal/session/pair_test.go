@@ -9,13 +9,12 @@ import (
 	"crypto/x509"
 	"math/big"
 	"net"
-	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/pyrossl/pyrossl/broker/internal/wire"
+	"github.com/pyrossl/pyrossl/internal/leakcheck"
 )
 
 // The tests of this package need encryption, not trust: one self-signed
@@ -170,24 +169,6 @@ func eventually(tb testing.TB, what string, ok func() bool) {
 	tb.Fatalf("not within 10 s: %s", what)
 }
 
-// TestMain fails when a test leaves a goroutine of ours behind.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if code == 0 {
-		stacks := make([]byte, 1<<20)
-		for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-			text := string(stacks[:runtime.Stack(stacks, true)])
-			if !strings.Contains(strings.Replace(text, "session.TestMain", "", -1), "internal/session.") {
-				break
-			}
-			if time.Now().After(end) {
-				println("goroutines left behind:\n" + text)
-				code = 1
-				break
-			}
-		}
-	}
-	exit(code)
-}
+func TestMain(m *testing.M) { leakcheck.Main(m) }
 
 var background = context.Background()

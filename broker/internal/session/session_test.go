@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,8 +13,6 @@ import (
 
 	"github.com/pyrossl/pyrossl/broker/internal/wire"
 )
-
-func exit(code int) { os.Exit(code) }
 
 func TestEcho(t *testing.T) {
 	p := newPair(t, echo, testLimits)
