@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/pyrossl/pyrossl/certs"
@@ -153,10 +152,6 @@ func TestLoad(t *testing.T) {
 	in := func(name string, data []byte, mode os.FileMode) string {
 		return write(t, filepath.Join(dir, name), data, mode)
 	}
-	pipe := filepath.Join(dir, "pipe")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	missing := filepath.Join(dir, "missing")
 	for _, c := range []struct{ name, cert, key, ca, want string }{
 		{"no name", "", key, root, "no certificate file was named"},
@@ -165,7 +160,6 @@ func TestLoad(t *testing.T) {
 		{"missing key", cert, missing, root, `missing": private key file does not exist`},
 		{"missing CA", cert, key, missing, `missing": CA certificate file does not exist`},
 		{"directory", dir, key, root, "is a directory, want a certificate file"},
-		{"pipe", cert, pipe, root, "is not a regular file"},
 		{"empty", in("empty", nil, 0o600), key, root, "is empty"},
 		{"too large", in("large", make([]byte, 2<<20), 0o600), key, root, "is larger than 1024 KiB"},
 		{"swapped", key, in("swapped.crt", pair.CertPEM(), 0o600), root, "check that the two file names are not swapped"},
