@@ -142,7 +142,7 @@ func TestSecondSignalExitsAtOnce(t *testing.T) {
 func TestShortDrainFails(t *testing.T) {
 	_, callErr, err := shutdown(t, 100*time.Millisecond, false, syscall.SIGTERM)
 	if callErr == nil || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the call came to %v and serve to %v, want both to fail", callErr, err)
+		t.Fatalf("the call came to %v and serve to %v, want both to fail", callErr, err)
 	}
 	if _, hint, code := explain(err); code != exitFailed || !strings.Contains(hint, "--drain") {
 		t.Errorf("exit code %d, hint %q, want 1 and --drain", code, hint)
