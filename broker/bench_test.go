@@ -12,6 +12,7 @@ import (
 	"github.com/pyrossl/pyrossl/broker"
 	"github.com/pyrossl/pyrossl/certs"
 	"github.com/pyrossl/pyrossl/internal/testca"
+	"github.com/pyrossl/pyrossl/validator"
 )
 
 // The benchmarks have both ends in one process, and beside each figure that of
@@ -39,7 +40,15 @@ func (work) Large(p []byte) int   { return len(p) }
 func (work) Fetch(n int) []byte   { return make([]byte, n) }
 
 func benchWorld(b *testing.B) (*world, *broker.Proxy) {
-	w := newWorld(b, func(c *broker.Config) { c.Logger = newLogger(io.Discard) })
+	v, err := validator.New(validator.Config{Admit: []validator.Peer{validator.AnyIdentity()}, MaxConnections: 10_000})
+	if err != nil {
+		b.Fatal(err)
+	}
+	rules, err := validator.NewRules(validator.Rule{Name: "all", Effect: validator.Allow, Identities: []string{"*"}, Objects: []string{"*"}, Methods: []string{"*"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	w := newWorld(b, func(c *broker.Config) { c.Logger, c.Validator, c.Authorizer = newLogger(io.Discard), v, rules })
 	return w, w.register("work", work{})
 }
 
