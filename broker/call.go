@@ -8,7 +8,6 @@ import (
 	"maps"
 	"reflect"
 	"runtime/debug"
-	"strings"
 	"sync/atomic"
 
 	"github.com/pyrossl/pyrossl/broker/internal/session"
@@ -138,7 +137,7 @@ func (c *connection) decide(m *method, kind validator.CallKind) validator.Decisi
 func (m *method) arguments(ctx context.Context, in *session.Incoming) ([]reflect.Value, error) {
 	seq, err := codec.NewSequence(in.Args)
 	if err != nil {
-		return nil, fmt.Errorf("arguments: %s", strings.TrimPrefix(err.Error(), "codec: "))
+		return nil, fmt.Errorf("arguments: %s", withoutPrefix(err))
 	}
 	n := seq.Len()
 	if n != len(m.in) && !(m.variadic && n >= len(m.in)-1) {
@@ -155,7 +154,7 @@ func (m *method) arguments(ctx context.Context, in *session.Incoming) ([]reflect
 		}
 		v, err := argument(&seq, t, in.Owned)
 		if err != nil {
-			return nil, fmt.Errorf("argument %d, %v: %s", i+1, t, strings.TrimPrefix(err.Error(), "codec: "))
+			return nil, fmt.Errorf("argument %d, %v: %s", i+1, t, withoutPrefix(err))
 		}
 		args = append(args, v)
 	}

@@ -107,19 +107,23 @@ func (c *connection) close(reason string) {
 }
 
 // drain refuses new calls, waits for those in flight, and then for the client to
-// leave, so that a call it sent meanwhile still gets its refusal.
-func (c *connection) drain(ctx context.Context) {
+// leave, so that a call it sent meanwhile still gets its refusal. It reports whether
+// all calls were answered.
+func (c *connection) drain(ctx context.Context) (answered bool) {
 	idle := c.session.Drain("the daemon is shutting down")
 	select {
 	case <-idle:
 	case <-c.session.Done():
+		return true // the client has left, and with it whoever waited
 	case <-ctx.Done():
+		return false
 	}
 	select {
 	case <-c.session.Done():
 	case <-ctx.Done():
 	case <-time.After(drainGrace):
 	}
+	return true
 }
 
 // drainGrace is how long a client may take to leave after its last answer.

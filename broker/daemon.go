@@ -320,19 +320,18 @@ func (d *Daemon) Shutdown(ctx context.Context) error {
 		waiting = append(waiting, c)
 	}
 	d.mu.Unlock()
-	drained := make(chan struct{})
-	go func() { // ends when all have drained, or are closed below
-		var wg sync.WaitGroup
-		for _, c := range waiting {
-			wg.Go(func() { c.drain(ctx) })
-		}
-		wg.Wait()
-		close(drained)
-	}()
+	var cutOff atomic.Bool
+	var wg sync.WaitGroup
+	for _, c := range waiting {
+		wg.Go(func() {
+			if !c.drain(ctx) {
+				cutOff.Store(true)
+			}
+		})
+	}
+	wg.Wait() // at the latest when ctx ends
 	var err error
-	select {
-	case <-drained:
-	case <-ctx.Done():
+	if cutOff.Load() {
 		err = fmt.Errorf("broker: shutdown cut off calls that were still running: %w", ctx.Err())
 	}
 	d.Close()

@@ -213,18 +213,22 @@ func (p *Proxy) encode(ctx context.Context, buf []byte, method string, args []an
 			return wire.AppendBytesHead(head, len(b)), b, nil
 		}
 		if head, err = codec.Append(head, arg); err != nil {
-			return buf, nil, fmt.Errorf("argument %d: %s", i+1, strings.TrimPrefix(err.Error(), "codec: "))
+			return buf, nil, fmt.Errorf("argument %d: %s", i+1, withoutPrefix(err))
 		}
 	}
 	return head, nil, nil
 }
+
+// ErrNoResult is why a call failed whose method ran and returns no value, although
+// the caller wants one.
+var ErrNoResult = errors.New("the method returns no value; pass nil")
 
 func decodeResult(resp session.Response, result any) error {
 	if result == nil {
 		return nil
 	}
 	if len(resp.Payload) == 0 {
-		return errors.New("the method returns no value; pass nil")
+		return ErrNoResult
 	}
 	if p, ok := result.(*[]byte); ok && resp.Owned {
 		if content, ok := wire.BytesItem(resp.Payload); ok {
@@ -261,9 +265,18 @@ func (p *Proxy) remoteError(method string, payload []byte) error {
 func (p *Proxy) failure(kind Kind, method string, err error, mayHaveRun bool) *Error {
 	e := &Error{Kind: kind, Object: p.uri.Object, Method: method, Peer: p.uri.Address(), Err: err, MayHaveRun: mayHaveRun}
 	if err != nil && err != context.Canceled && err != context.DeadlineExceeded {
-		e.Message = strings.TrimPrefix(strings.TrimPrefix(err.Error(), "session: "), "wire: ")
+		e.Message = withoutPrefix(err)
 	}
 	return e
+}
+
+// withoutPrefix is the text of an error of this module, to stand in a sentence.
+func withoutPrefix(err error) string {
+	text := err.Error()
+	for _, prefix := range []string{"broker: ", "session: ", "wire: ", "codec: "} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	return text
 }
 
 // contextual tells which call an error of connecting belongs to.

@@ -68,20 +68,13 @@ func (a *app) callCommand() *cobra.Command {
 func (a *app) call(s *session, p *broker.Proxy, method string, args []any) error {
 	var r result
 	err := p.Call(s.ctx, method, &r, args...)
-	if hasNoResult(err) {
+	if errors.Is(err, broker.ErrNoResult) { // it ran, and that cannot be known before
 		r, err = result("null"), nil
 	}
 	if err != nil {
 		return err
 	}
 	return a.printJSON(r)
-}
-
-// hasNoResult reports whether a call succeeded whose method returns no value: the
-// caller cannot know that before.
-func hasNoResult(err error) bool {
-	var e *broker.Error
-	return errors.As(err, &e) && e.Kind == broker.KindResult && strings.Contains(e.Message, "returns no value")
 }
 
 func parseMetadata(words []string) (map[string]string, error) {

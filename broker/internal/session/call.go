@@ -175,5 +175,5 @@ func (s *Session) giveUp(c *call, id uint32, done chan outcome, err error) (Resp
 }
 
 func (s *Session) cancel(id uint32) {
-	s.writer.post(wire.Header{Type: wire.Cancel, ID: id})
+	s.writer.post(wire.AppendHeader(nil, wire.Header{Type: wire.Cancel, ID: id}))
 }

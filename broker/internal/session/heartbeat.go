@@ -65,7 +65,7 @@ func (h *heartbeat) beat(s *Session) {
 		h.flushes, h.quiet = flushes, 0
 	} else if h.quiet++; h.quiet >= beatsPerIdle/2-1 {
 		h.quiet = 0
-		s.writer.post(wire.Header{Type: wire.Ping})
+		s.writer.post(wire.AppendHeader(nil, wire.Header{Type: wire.Ping}))
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -195,7 +195,7 @@ func (s *Session) tell(body wire.GoAwayBody) bool {
 		return false
 	}
 	s.conn.SetWriteDeadline(time.Now().Add(endTimeout))
-	if s.writer.sendFrame(frame) != nil || !s.writer.flushed(endTimeout) {
+	if s.writer.post(frame) != nil || !s.writer.flushed(endTimeout) {
 		return false
 	}
 	half, ok := s.conn.Conn.(interface{ CloseWrite() error })
@@ -207,7 +207,7 @@ func (s *Session) tell(body wire.GoAwayBody) bool {
 func (s *Session) Drain(reason string) <-chan struct{} {
 	idle := s.incoming.drain()
 	if frame, err := wire.AppendControl(nil, wire.GoAway, 0, &wire.GoAwayBody{Drain: true, Reason: reason}); err == nil {
-		s.writer.sendFrame(frame)
+		s.writer.post(frame)
 	}
 	return idle
 }

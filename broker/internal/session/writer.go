@@ -101,7 +101,7 @@ func (w *writer) append(h wire.Header, head, body []byte) (uint64, error) {
 	return w.queued(), nil
 }
 
-// sendFrame queues a frame that is already whole.
+// sendFrame queues a frame that is already whole, and waits for space.
 func (w *writer) sendFrame(frame []byte) error {
 	w.mu.Lock()
 	for len(w.pend) > maxPending && w.err == nil {
@@ -109,8 +109,20 @@ func (w *writer) sendFrame(frame []byte) error {
 			return err
 		}
 	}
+	return w.appendFrame(frame)
+}
+
+// post queues a frame whatever is pending: its sender must not wait. What may be
+// posted is bounded: a heartbeat, the end of a session, and a Cancel for each call.
+func (w *writer) post(frame []byte) error {
+	w.mu.Lock()
+	return w.appendFrame(frame)
+}
+
+// appendFrame is called with mu held, and unlocks it.
+func (w *writer) appendFrame(frame []byte) error {
 	if w.err != nil {
-		w.mu.Unlock()
+		defer w.mu.Unlock()
 		return w.err
 	}
 	if w.pend == nil {
@@ -119,21 +131,6 @@ func (w *writer) sendFrame(frame []byte) error {
 	w.pend = append(w.pend, frame...)
 	w.queued()
 	return nil
-}
-
-// post queues a frame of only a header, whatever is pending: its sender must
-// not wait. What may be posted is bounded by the calls in flight.
-func (w *writer) post(h wire.Header) {
-	w.mu.Lock()
-	if w.err != nil {
-		w.mu.Unlock()
-		return
-	}
-	if w.pend == nil {
-		w.pend = getBuffer(0)
-	}
-	w.pend = wire.AppendHeader(w.pend, h)
-	w.queued()
 }
 
 // queued is called with mu held after something was appended, and unlocks it.
