@@ -2,6 +2,7 @@ package ca
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -12,7 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"go.step.sm/crypto/x509util"
+	"github.com/smallstep/certificates/cas/apiv1"
+	"github.com/smallstep/certificates/cas/softcas"
 
 	"github.com/pyrossl/pyrossl/certs"
 )
@@ -58,7 +60,15 @@ type CA struct {
 	root         *x509.Certificate
 	intermediate *x509.Certificate
 	key          *certs.PrivateKey // of intermediate
-	dir          string            // empty for one in memory
+	issuer       *softcas.SoftCAS  // signs with key
+}
+
+func assemble(root, intermediate *x509.Certificate, key *certs.PrivateKey) (*CA, error) {
+	issuer, err := softcas.New(context.Background(), apiv1.Options{CertificateChain: []*x509.Certificate{intermediate}, Signer: key})
+	if err != nil {
+		return nil, &failure{Reason: fmt.Sprintf("cannot set up the CA: %v", err), Err: err}
+	}
+	return &CA{root: root, intermediate: intermediate, key: key, issuer: issuer}, nil
 }
 
 // Root gives the certificate to trust.
@@ -90,65 +100,51 @@ func newCA(o Options) (*newborn, error) {
 	if err != nil {
 		return nil, err
 	}
-	rootKey, err := generate(o.KeyType)
+	creator, err := softcas.New(context.Background(), apiv1.Options{IsCreator: true, KeyManager: keys})
+	if err != nil {
+		return nil, &failure{Reason: fmt.Sprintf("cannot set up a CA: %v", err), Err: err}
+	}
+	root, rootKey, err := authority(creator, o, "root", nil)
 	if err != nil {
 		return nil, err
 	}
-	key, err := generate(o.KeyType)
+	intermediate, key, err := authority(creator, o, "intermediate", root)
 	if err != nil {
 		return nil, err
 	}
-	root, err := authority(o.Name+" root", o.Permit, RootTTL, 1)
+	made, err := assemble(root.Certificate, intermediate.Certificate, key.PrivateKey)
 	if err != nil {
 		return nil, err
 	}
-	if root, err = sign(root, root, rootKey.PrivateKey, rootKey.PrivateKey); err != nil {
-		return nil, err
-	}
-	intermediate, err := signIntermediate(o.Name+" intermediate", root, key.PrivateKey, rootKey.PrivateKey)
-	if err != nil {
-		return nil, err
-	}
-	return &newborn{&CA{root: root, intermediate: intermediate, key: key.PrivateKey}, rootKey, key}, nil
+	return &newborn{made, rootKey, key}, nil
 }
 
-// authority is the template of an authority's certificate, below which there may be
-// so many others.
-func authority(name string, permit []string, ttl time.Duration, below int) (*x509.Certificate, error) {
-	now := time.Now()
+// authority makes the root, without a parent, or the intermediate below it. The
+// intermediate repeats the constraints of the root, for those who trust it alone.
+func authority(creator *softcas.SoftCAS, o Options, role string, parent *apiv1.CreateCertificateAuthorityResponse) (*apiv1.CreateCertificateAuthorityResponse, newKey, error) {
 	t := &x509.Certificate{
-		Subject:               pkix.Name{CommonName: name},
-		NotBefore:             now.Add(-backdate),
-		NotAfter:              now.Add(ttl),
+		Subject:               pkix.Name{CommonName: o.Name + " " + role},
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
-		MaxPathLen:            below,
-		MaxPathLenZero:        below == 0,
+		MaxPathLen:            1, // the intermediate
 	}
-	return t, constrain(t, permit)
-}
-
-// signIntermediate repeats the constraints of the root, for those who trust the
-// intermediate itself.
-func signIntermediate(name string, root *x509.Certificate, key, rootKey *certs.PrivateKey) (*x509.Certificate, error) {
-	t, err := authority(name, permitted(root), IntermediateTTL, 0)
+	r := &apiv1.CreateCertificateAuthorityRequest{
+		Type: apiv1.RootCA, Template: t, Lifetime: RootTTL, Backdate: backdate, Parent: parent, CreateKey: o.KeyType.request(),
+	}
+	if parent != nil {
+		t.MaxPathLen, t.MaxPathLenZero = 0, true
+		r.Type, r.Lifetime = apiv1.IntermediateCA, IntermediateTTL
+	}
+	if err := constrain(t, o.Permit); err != nil {
+		return nil, newKey{}, err
+	}
+	made, err := creator.CreateCertificateAuthority(r)
 	if err != nil {
-		return nil, err
+		return nil, newKey{}, &failure{Reason: fmt.Sprintf("cannot make the %s of the CA: %v", role, err), Err: err}
 	}
-	if t.NotAfter.After(root.NotAfter) {
-		t.NotAfter = root.NotAfter
-	}
-	return sign(t, root, key, rootKey)
-}
-
-// sign gives the certificate of key by the parent.
-func sign(t, parent *x509.Certificate, key, parentKey *certs.PrivateKey) (*x509.Certificate, error) {
-	c, err := x509util.CreateCertificate(t, parent, key.Public(), parentKey)
-	if err != nil {
-		return nil, &failure{Reason: fmt.Sprintf("cannot sign a certificate for %q: %v", t.Subject.CommonName, err), Err: err}
-	}
-	return c, nil
+	key, err := wrap(made.Signer)
+	return made, key, err
 }
 
 // Issued is a leaf with its key.
@@ -181,11 +177,51 @@ func (c *CA) Issue(r Request) (*Issued, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	if err := c.outlives(r.TTL); err != nil {
+		return nil, err
+	}
+	key, err := generate(r.KeyType)
+	if err != nil {
+		return nil, err
+	}
+	t, err := c.template(r)
+	if err != nil {
+		return nil, err
+	}
+	t.PublicKey = key.Public()
+	signed, err := c.issuer.CreateCertificate(&apiv1.CreateCertificateRequest{Template: t, Lifetime: r.TTL, Backdate: backdate})
+	if err != nil {
+		return nil, &failure{Reason: fmt.Sprintf("cannot sign a certificate for %q: %v", r.Name, err), Err: err}
+	}
+	chain := []*x509.Certificate{signed.Certificate, c.intermediate}
+	if err := verify(chain, c.root); err != nil {
+		if p := permitted(c.root); len(p) > 0 {
+			return nil, &failure{
+				Reason: fmt.Sprintf("the CA may not sign this: %s is limited to %s, asked for %s", c.root.Subject, strings.Join(p, ", "), strings.Join(r.SANs, ", ")),
+				Fix:    "make another CA in a directory of its own", Err: err,
+			}
+		}
+		return nil, &failure{Reason: fmt.Sprintf("the certificate would not verify: %v", err), Err: err}
+	}
+	return &Issued{Request: r, Chain: chain, Key: key.PrivateKey, Roots: []*x509.Certificate{c.root}, keyPEM: func() ([]byte, error) { return key.encode(nil) }}, nil
+}
+
+// outlives refuses a time that ends after the CA does: peers would not wait for it.
+func (c *CA) outlives(ttl time.Duration) error {
+	end := time.Now().Add(ttl)
+	for _, a := range []*x509.Certificate{c.intermediate, c.root} {
+		if end.After(a.NotAfter) {
+			return mend(reasonf("a certificate for %v would outlive the CA: %s ends on %s", ttl, a.Subject, day(a.NotAfter)),
+				"ask for a shorter time, or make another CA in a directory of its own")
+		}
+	}
+	return nil
+}
+
+// template is the certificate of a request before it is signed.
+func (c *CA) template(r Request) (*x509.Certificate, error) {
 	t := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: r.Name},
-		NotBefore:             now.Add(-backdate),
-		NotAfter:              now.Add(r.TTL),
 		KeyUsage:              x509.KeyUsageDigitalSignature, // all that TLS 1.3 and signing need
 		BasicConstraintsValid: true,
 	}
@@ -197,30 +233,12 @@ func (c *CA) Issue(r Request) (*Issued, error) {
 	if err := setSANs(t, r.SANs); err != nil {
 		return nil, err
 	}
-	for _, a := range []*x509.Certificate{c.intermediate, c.root} {
-		if t.NotAfter.After(a.NotAfter) {
-			return nil, mend(reasonf("a certificate for %v would outlive the CA: %s ends on %s", r.TTL, a.Subject, day(a.NotAfter)), "ask for a shorter time")
-		}
+	// Where there are no DNS names, openssl takes a common name that looks like one
+	// for one, and holds it against the constraints.
+	if len(permitted(c.root)) > 0 && len(t.DNSNames) == 0 && strings.Contains(r.Name, ".") && !strings.Contains(r.Name, "@") {
+		t.Subject = pkix.Name{}
 	}
-	key, err := generate(r.KeyType)
-	if err != nil {
-		return nil, err
-	}
-	leaf, err := sign(t, c.intermediate, key.PrivateKey, c.key)
-	if err != nil {
-		return nil, err
-	}
-	chain := []*x509.Certificate{leaf, c.intermediate}
-	if err := verify(chain, c.root); err != nil {
-		if p := permitted(c.root); len(p) > 0 {
-			return nil, &failure{
-				Reason: fmt.Sprintf("the CA may not sign this: %s is limited to %s, asked for %s", c.root.Subject, strings.Join(p, ", "), strings.Join(r.SANs, ", ")),
-				Fix:    "make another CA in a directory of its own", Err: err,
-			}
-		}
-		return nil, &failure{Reason: fmt.Sprintf("the certificate would not verify: %v", err), Err: err}
-	}
-	return &Issued{Request: r, Chain: chain, Key: key.PrivateKey, Roots: []*x509.Certificate{c.root}, keyPEM: func() ([]byte, error) { return key.encode(nil) }}, nil
+	return t, nil
 }
 
 // verify checks a chain as peers will, for any purpose.

@@ -9,7 +9,8 @@ import (
 	"encoding/pem"
 	"fmt"
 
-	"go.step.sm/crypto/keyutil"
+	kms "go.step.sm/crypto/kms/apiv1"
+	"go.step.sm/crypto/kms/softkms"
 	"go.step.sm/crypto/pemutil"
 
 	"github.com/pyrossl/pyrossl/certs"
@@ -27,16 +28,26 @@ const (
 	RSA4096   KeyType = "rsa-4096"
 )
 
-// keyTypes are the kinds of keys with what keyutil calls them.
+// keyTypes are the kinds of keys with what smallstep's key manager calls them: by
+// the signatures that they make.
 var keyTypes = map[KeyType]struct {
-	kty, curve string
-	bits       int
+	algorithm kms.SignatureAlgorithm
+	bits      int
 }{
-	ECDSAP256: {"EC", "P-256", 0},
-	Ed25519:   {"OKP", "Ed25519", 0},
-	RSA2048:   {"RSA", "", 2048},
-	RSA3072:   {"RSA", "", 3072},
-	RSA4096:   {"RSA", "", 4096},
+	ECDSAP256: {kms.ECDSAWithSHA256, 0},
+	Ed25519:   {kms.PureEd25519, 0},
+	RSA2048:   {kms.SHA256WithRSA, 2048},
+	RSA3072:   {kms.SHA256WithRSA, 3072},
+	RSA4096:   {kms.SHA256WithRSA, 4096},
+}
+
+// keys makes keys in memory. It has no state.
+var keys = new(softkms.SoftKMS)
+
+// request asks keys for a key of the kind, which must be one of keyTypes.
+func (t KeyType) request() *kms.CreateKeyRequest {
+	k := keyTypes[t]
+	return &kms.CreateKeyRequest{SignatureAlgorithm: k.algorithm, Bits: k.bits}
 }
 
 // ParseKeyType reads the name of a kind of key: "" is ECDSAP256, "ecdsa" too, and
@@ -78,27 +89,28 @@ type newKey struct {
 	encode func(passphrase []byte) ([]byte, error)
 }
 
+// generate makes a key of one of keyTypes.
 func generate(t KeyType) (newKey, error) {
-	k, ok := keyTypes[t]
-	if !ok {
-		return newKey{}, reasonf("unknown kind of key %q", t)
-	}
-	signer, err := keyutil.GenerateSigner(k.kty, k.curve, k.bits)
+	made, err := keys.CreateKey(t.request())
 	if err != nil {
-		return newKey{}, &failure{Reason: "cannot make a key", Err: err}
+		return newKey{}, &failure{Reason: fmt.Sprintf("cannot make a key: %v", err), Err: err}
 	}
+	return wrap(made.CreateSignerRequest.Signer)
+}
+
+func wrap(signer crypto.Signer) (newKey, error) {
 	private, err := certs.NewPrivateKey(signer)
 	if err != nil {
 		return newKey{}, err
 	}
 	return newKey{private, func(passphrase []byte) ([]byte, error) {
-		options := []pemutil.Options{pemutil.WithPKCS8(true)}
+		options := []pemutil.Options{pemutil.WithPKCS8(true)} // without it, encryption is that of RFC 1423
 		if passphrase != nil {
 			options = append(options, pemutil.WithPassword(passphrase))
 		}
 		block, err := pemutil.Serialize(signer, options...)
 		if err != nil {
-			return nil, reasonf("cannot encode a key")
+			return nil, reasonf("cannot encode a key") // the cause might quote it
 		}
 		return pem.EncodeToMemory(block), nil
 	}}, nil

@@ -83,7 +83,6 @@ func create(dir string, o Options) (*CA, error) {
 			return nil, err
 		}
 	}
-	made.dir = dir
 	return made.CA, nil
 }
 
@@ -94,25 +93,26 @@ func Open(dir string, passphrase func() ([]byte, error)) (*CA, error) {
 	if !Exists(dir) {
 		return nil, &failure{File: filepath.Join(dir, rootCert), Reason: "there is no CA in this directory", Fix: "mkcerts init", Err: ErrNoCA}
 	}
-	c := &CA{dir: dir}
-	var err error
-	if c.root, err = readCert(filepath.Join(dir, rootCert)); err != nil {
+	root, err := readCert(filepath.Join(dir, rootCert))
+	if err != nil {
 		return nil, err
 	}
-	if c.intermediate, err = readCert(filepath.Join(dir, interCert)); err != nil {
+	intermediate, err := readCert(filepath.Join(dir, interCert))
+	if err != nil {
 		return nil, err
 	}
-	if err := verify([]*x509.Certificate{c.intermediate}, c.root); err != nil {
-		return nil, &failure{File: filepath.Join(dir, interCert), Reason: fmt.Sprintf("%s does not vouch for it: %v", rootCert, err), Err: err}
+	if err := verify([]*x509.Certificate{intermediate}, root); err != nil {
+		return nil, &failure{File: filepath.Join(dir, interCert), Reason: fmt.Sprintf("%s does not vouch for it: %v", rootCert, err), Fix: "make another CA in a directory of its own", Err: err}
 	}
 	path := filepath.Join(dir, interKey)
-	if c.key, err = readKey(path, passphrase); err != nil {
+	key, err := readKey(path, passphrase)
+	if err != nil {
 		return nil, err
 	}
-	if pub, ok := c.key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !pub.Equal(c.intermediate.PublicKey) {
+	if pub, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !pub.Equal(intermediate.PublicKey) {
 		return nil, &failure{File: path, Reason: "it is not the key of " + interCert}
 	}
-	return c, nil
+	return assemble(root, intermediate, key)
 }
 
 func readCert(path string) (*x509.Certificate, error) {
