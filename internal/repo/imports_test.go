@@ -27,11 +27,13 @@ var production = map[string]row{
 		"validator": "refusals are Denials, and pins are Principals",
 	},
 	"certs/ca": {
-		"certs":                      "private keys of the type that does not print; PEM is read as programs do",
-		"validator":                  "no name is issued that a daemon would not take",
-		"go.step.sm/crypto/keyutil":  "key generation, for every kind of key",
-		"go.step.sm/crypto/pemutil":  "keys to PEM, encrypted if there is a passphrase",
-		"go.step.sm/crypto/x509util": "certificates from templates",
+		"certs":     "private keys of the type that does not print; PEM is read as programs do",
+		"validator": "no name is issued that a daemon would not take",
+		"github.com/smallstep/certificates/cas/apiv1":   "requests to the CA of files",
+		"github.com/smallstep/certificates/cas/softcas": "the CA of files, which signs",
+		"go.step.sm/crypto/kms/apiv1":                   "requests for keys",
+		"go.step.sm/crypto/kms/softkms":                 "key generation, for every kind of key",
+		"go.step.sm/crypto/pemutil":                     "keys to PEM, encrypted if there is a passphrase",
 	},
 	"broker/uri": {},
 	"broker/internal/wire": {
