@@ -2,8 +2,9 @@ package ca
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -81,52 +82,48 @@ type ensuring struct {
 	dir string
 	r   Request
 	o   EnsureOptions
-	ca  *CA
+	put func(path string, data []byte, mode fs.FileMode) error // writeNew, or replace
 	res Result
 }
 
 func (e *ensuring) run() error {
-	if err := e.authority(); err != nil {
+	e.res.MadeCA = !Exists(e.dir)
+	if err := e.decide(); err != nil || e.o.DryRun {
 		return err
 	}
-	if err := e.decide(); err != nil || e.res.Action == UpToDate || e.o.DryRun {
+	if e.res.Action == UpToDate {
+		return e.trust() // somebody may have removed it
+	}
+	authority, err := e.authority()
+	if err != nil {
 		return err
 	}
-	if e.ca == nil {
-		var err error
-		if e.ca, err = Open(e.dir, e.o.CA.Passphrase); err != nil {
-			return err
-		}
-	}
-	return e.write()
+	return e.write(authority)
 }
 
-// authority makes the CA if there is none. One that is there is opened only when it
-// has to sign.
-func (e *ensuring) authority() (err error) {
-	if Exists(e.dir) {
-		return nil
+func (e *ensuring) authority() (*CA, error) {
+	if e.res.MadeCA {
+		return create(e.dir, e.o.CA)
 	}
-	e.res.MadeCA = true
-	if !e.o.DryRun {
-		e.ca, err = create(e.dir, e.o.CA)
-	}
-	return err
+	return Open(e.dir, e.o.CA.Passphrase)
 }
 
 // decide compares what is there with what was asked for.
 func (e *ensuring) decide() error {
 	haveCert, haveKey := exists(e.res.Cert), exists(e.res.Key)
 	if !haveCert && !haveKey {
-		e.res.Action = Issue
+		e.res.Action, e.put = Issue, writeNew
 		return nil
 	}
+	e.put = replace
 	leaf, what := e.existing(haveCert, haveKey)
 	if leaf != nil {
 		e.res.Entry = entryOf(e.r.Name, e.res.Cert, leaf)
 		what = append(what, e.differences(leaf)...)
 	}
 	switch {
+	case len(what) > 0 && e.cutShort():
+		e.res.Action = Issue
 	case len(what) > 0 && !e.o.Force:
 		return &failure{File: e.res.Cert, Reason: "it exists and is not what was asked for: " + strings.Join(what, "; "),
 			Fix: "ask for what it is, write elsewhere with --out DIR, or replace it with --force", Err: ErrDiffers}
@@ -140,6 +137,37 @@ func (e *ensuring) decide() error {
 	return nil
 }
 
+// cutShort reports whether a run for the same request ended after it had written the
+// key and before it had written the certificate: the index has the certificate, and
+// nobody else can have this key. To begin again loses nothing.
+func (e *ensuring) cutShort() bool {
+	key, err := readKey(e.res.Key, nil)
+	if err != nil {
+		return false
+	}
+	spki, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return false
+	}
+	all, err := List(e.dir)
+	if err != nil {
+		return false
+	}
+	sum := fingerprint(spki)
+	i := slices.IndexFunc(all, func(x Entry) bool { return x.Name == e.r.Name && x.SPKI == sum })
+	if i < 0 || !sameSet(all[i].SANs, e.r.SANs) || !sameSet(all[i].Purposes, e.r.Purposes) {
+		return false
+	}
+	chain, err := readChain(e.res.Cert)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	// What is there instead must be what the run was about to replace.
+	return err == nil && slices.ContainsFunc(all[:i], func(x Entry) bool {
+		return x.Name == e.r.Name && x.Serial == serialOf(chain[0])
+	})
+}
+
 // existing reads the pair that is there, or says why it cannot be used.
 func (e *ensuring) existing(haveCert, haveKey bool) (leaf *x509.Certificate, what []string) {
 	switch {
@@ -148,13 +176,12 @@ func (e *ensuring) existing(haveCert, haveKey bool) (leaf *x509.Certificate, wha
 	case !haveKey:
 		return nil, []string{"its key " + e.res.Key + " is missing"}
 	}
-	data, err := os.ReadFile(e.res.Cert)
-	if err != nil {
-		return nil, []string{fileError("", "it cannot be read", err).Error()}
-	}
-	chain, err := certs.ParseCertificates(data)
+	chain, err := readChain(e.res.Cert)
 	if err != nil {
 		return nil, []string{err.Error()}
+	}
+	if e.res.MadeCA {
+		return chain[0], []string{"it is from another CA"}
 	}
 	key, err := readKey(e.res.Key, nil)
 	if err != nil {
@@ -190,10 +217,8 @@ func vouches(chain []*x509.Certificate, root *x509.Certificate) bool {
 
 func (e *ensuring) differences(leaf *x509.Certificate) (what []string) {
 	differ := func(of string, has, want []string) {
-		slices.Sort(has)
-		want = slices.Sorted(slices.Values(want))
-		if !slices.Equal(has, want) {
-			what = append(what, fmt.Sprintf("%s are %s, asked for %s", of, strings.Join(has, " "), strings.Join(want, " ")))
+		if !sameSet(has, want) {
+			what = append(what, fmt.Sprintf("%s are %s, asked for %s", of, listed(has), listed(want)))
 		}
 	}
 	differ("its names", sansOf(leaf), e.r.SANs)
@@ -202,6 +227,17 @@ func (e *ensuring) differences(leaf *x509.Certificate) (what []string) {
 		what = append(what, fmt.Sprintf("its key is %s, asked for %s", has, e.r.KeyType))
 	}
 	return what
+}
+
+func listed(all []string) string {
+	if len(all) == 0 {
+		return "none"
+	}
+	return strings.Join(slices.Sorted(slices.Values(all)), " ")
+}
+
+func sameSet[S ~string](a, b []S) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
 func texts(all []Purpose) (t []string) {
@@ -222,8 +258,8 @@ func (e *ensuring) due(leaf *x509.Certificate) bool {
 
 // write issues the certificate and puts it in place: the key first, so that a
 // program that watches the files never sees a certificate without its key.
-func (e *ensuring) write() error {
-	issued, err := e.ca.Issue(e.r)
+func (e *ensuring) write(authority *CA) error {
+	issued, err := authority.Issue(e.r)
 	if err != nil {
 		return err
 	}
@@ -235,30 +271,32 @@ func (e *ensuring) write() error {
 	if err := makeDir(e.o.Out); err != nil {
 		return err
 	}
-	put := writeNew
-	if e.res.Action != Issue {
-		put = replace
-	}
 	if err := e.trust(); err != nil {
 		return err
 	}
+	// The index is written before the files, see cutShort.
 	e.res.Entry = entryOf(e.r.Name, e.res.Cert, issued.Leaf())
 	if err := record(e.dir, e.res.Entry); err != nil {
 		return err
 	}
-	if err := put(e.res.Key, key, 0o600); err != nil {
+	if err := e.put(e.res.Key, key, 0o600); err != nil {
 		return err
 	}
-	return put(e.res.Cert, issued.CertificatePEM(), 0o644)
+	return e.put(e.res.Cert, issued.CertificatePEM(), 0o644)
 }
 
-// trust puts the root beside the certificate, when it goes elsewhere.
+// trust puts the root beside the certificate.
 func (e *ensuring) trust() error {
-	if !exists(e.res.CA) {
-		return writeNew(e.res.CA, encode(e.ca.root), 0o644)
+	root, err := readCert(filepath.Join(e.dir, rootCert))
+	if err != nil {
+		return err
 	}
-	if there, err := readCert(e.res.CA); err == nil && there.Equal(e.ca.root) || e.o.Force {
+	if !exists(e.res.CA) {
+		return writeNew(e.res.CA, encode(root), 0o644)
+	}
+	// It may trust others too: whoever rolls from one CA to another adds them.
+	if there, err := readChain(e.res.CA); err == nil && slices.ContainsFunc(there, root.Equal) {
 		return nil
 	}
-	return &failure{File: e.res.CA, Reason: "it trusts another CA", Fix: "write elsewhere with --out DIR, or add this CA's root to it by hand and use --force", Err: ErrDiffers}
+	return &failure{File: e.res.CA, Reason: "it does not hold this CA's root", Fix: "write elsewhere with --out DIR, or add " + filepath.Join(e.dir, TrustFile) + " to it by hand", Err: ErrDiffers}
 }

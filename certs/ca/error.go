@@ -34,12 +34,6 @@ func mend(e *failure, format string, args ...any) *failure {
 	return e
 }
 
-// in names the file that e is about.
-func in(path string, e *failure) *failure {
-	e.File = path
-	return e
-}
-
 // fileError is about a file that could not be read or written.
 func fileError(path, what string, err error) error {
 	var pe *fs.PathError

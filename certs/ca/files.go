@@ -16,12 +16,39 @@ func writeNew(path string, data []byte, mode fs.FileMode) error {
 	}
 	defer os.Remove(tmp)
 	// Unlike a rename, a link never takes another file's place.
-	if err := os.Link(tmp, path); errors.Is(err, fs.ErrExist) {
+	err = link(tmp, path)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		err = copyNew(path, data, mode)
+	}
+	switch {
+	case errors.Is(err, fs.ErrExist):
 		return &failure{File: path, Reason: "it exists already", Err: ErrExists}
-	} else if err != nil {
+	case err != nil:
 		return fileError(path, "cannot be created", err)
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+var link = os.Link // tests replace it
+
+// copyNew is for file systems without links, like those of USB sticks and of some
+// containers' volumes. A crash may leave a part of a file there.
+func copyNew(path string, data []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		os.Remove(path)
+	}
+	return err
 }
 
 // replace writes a file in another's place, at once.

@@ -3,7 +3,9 @@ package ca
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,14 +23,22 @@ type Entry struct {
 	Purposes  []Purpose `json:"purposes"`
 	NotBefore time.Time `json:"not_before"`
 	NotAfter  time.Time `json:"not_after"`
-	File      string    `json:"file"` // its certificate
+	SPKI      string    `json:"spki_sha256"` // of its public key, hexadecimal
+	File      string    `json:"file"`        // its certificate
 }
 
 func entryOf(name, file string, c *x509.Certificate) Entry {
 	return Entry{
-		Name: name, Serial: fmt.Sprintf("%x", c.SerialNumber), SANs: sansOf(c), Purposes: purposesOf(c),
-		NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(), File: file,
+		Name: name, Serial: serialOf(c), SANs: sansOf(c), Purposes: purposesOf(c),
+		NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(), SPKI: fingerprint(c.RawSubjectPublicKeyInfo), File: file,
 	}
+}
+
+func serialOf(c *x509.Certificate) string { return fmt.Sprintf("%x", c.SerialNumber) }
+
+func fingerprint(spki []byte) string {
+	sum := sha256.Sum256(spki)
+	return hex.EncodeToString(sum[:])
 }
 
 // purposesOf gives the purposes of a certificate that this package knows.

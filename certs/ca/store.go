@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/pyrossl/pyrossl/certs"
 )
@@ -14,7 +15,7 @@ import (
 // behind it, and NAME.key.
 const (
 	rootCert  = "root.crt"
-	rootKey   = "root.key" // needed only for another intermediate; may be kept elsewhere
+	rootKey   = "root.key" // not needed to issue; may be kept elsewhere
 	interCert = "intermediate.crt"
 	interKey  = "intermediate.key"
 	indexFile = "index.jsonl"
@@ -116,6 +117,14 @@ func Open(dir string, passphrase func() ([]byte, error)) (*CA, error) {
 }
 
 func readCert(path string) (*x509.Certificate, error) {
+	all, err := readChain(path)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+func readChain(path string) ([]*x509.Certificate, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fileError(path, "cannot be read", err)
@@ -124,7 +133,7 @@ func readCert(path string) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, named(path, err)
 	}
-	return all[0], nil
+	return all, nil
 }
 
 // readKey reads a key file that only we can read.
@@ -153,11 +162,13 @@ func readKey(path string, passphrase func() ([]byte, error)) (*certs.PrivateKey,
 	return key, nil
 }
 
-// named says which file an error is about.
+// named says which file an error is about, also in the command that mends it, where
+// FILE stands for it.
 func named(path string, err error) error {
 	if e, ok := err.(*failure); ok && e.File == "" {
 		of := *e
-		return in(path, &of)
+		of.File, of.Fix = path, strings.ReplaceAll(e.Fix, "FILE", path)
+		return &of
 	}
 	return err
 }
