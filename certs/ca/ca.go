@@ -27,8 +27,9 @@ type Options struct {
 	KeyType KeyType // of the CA's own keys; zero is ECDSAP256
 	// Permit limits the CA to these names; empty does not limit it. Entries are
 	// dns:DOMAIN and what is below it, ip:NETWORK, uri:HOST and email:HOST, the last
-	// two with a "." in front for what is below. Nobody who checks constraints takes
-	// another name from this CA, also none of a kind that is not listed.
+	// two with a "." in front for what is below (programs in Go take what is below
+	// also without it). Nobody who checks constraints takes another name from this CA,
+	// also none of a kind that is not listed.
 	Permit []string
 	// Passphrase, if not nil, is asked once when the CA's keys are to be written, to
 	// encrypt them. What it returned is overwritten with zeros.
@@ -180,6 +181,12 @@ func (c *CA) Issue(r Request) (*Issued, error) {
 	if err := c.outlives(r.TTL); err != nil {
 		return nil, err
 	}
+	limits := permitted(c.root)
+	for _, san := range r.SANs {
+		if !permits(limits, san) {
+			return nil, mend(reasonf("the CA may not sign for %s: %s is limited to %s", san, c.root.Subject, strings.Join(limits, ", ")), "make another CA in a directory of its own")
+		}
+	}
 	key, err := generate(r.KeyType)
 	if err != nil {
 		return nil, err
@@ -195,12 +202,6 @@ func (c *CA) Issue(r Request) (*Issued, error) {
 	}
 	chain := []*x509.Certificate{signed.Certificate, c.intermediate}
 	if err := verify(chain, c.root); err != nil {
-		if p := permitted(c.root); len(p) > 0 {
-			return nil, &failure{
-				Reason: fmt.Sprintf("the CA may not sign this: %s is limited to %s, asked for %s", c.root.Subject, strings.Join(p, ", "), strings.Join(r.SANs, ", ")),
-				Fix:    "make another CA in a directory of its own", Err: err,
-			}
-		}
 		return nil, &failure{Reason: fmt.Sprintf("the certificate would not verify: %v", err), Err: err}
 	}
 	return &Issued{Request: r, Chain: chain, Key: key.PrivateKey, Roots: []*x509.Certificate{c.root}, keyPEM: func() ([]byte, error) { return key.encode(nil) }}, nil

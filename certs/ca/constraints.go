@@ -72,6 +72,43 @@ func permitted(c *x509.Certificate) []string {
 	return all
 }
 
+// permits reports whether a CA with such limits may sign for a name, by the letter of
+// RFC 5280, section 4.2.1.10. crypto/x509 is more generous with uri and email: to it, a
+// host without a "." in front stands for what is below, too. openssl refuses that.
+func permits(permit []string, san string) bool {
+	if len(permit) == 0 {
+		return true
+	}
+	kind, value, _ := strings.Cut(san, ":")
+	return slices.ContainsFunc(permit, func(p string) bool {
+		of, limit, _ := strings.Cut(p, ":")
+		return of == kind && within(kind, limit, value)
+	})
+}
+
+func within(kind, limit, value string) bool {
+	switch kind {
+	case "dns":
+		return value == limit || strings.HasSuffix(value, "."+limit)
+	case "ip":
+		network, err := netip.ParsePrefix(limit)
+		if err != nil {
+			return false
+		}
+		address, err := netip.ParseAddr(value)
+		return err == nil && network.Contains(address)
+	case "email":
+		_, value, _ = strings.Cut(value, "@")
+	case "uri":
+		_, value, _ = strings.Cut(value, "://")
+		value, _, _ = strings.Cut(value, "/")
+	}
+	if strings.HasPrefix(limit, ".") {
+		return strings.HasSuffix(value, limit) && value != limit
+	}
+	return value == limit
+}
+
 // canonicalPermit checks a list of permitted names and gives it sorted, each once.
 func canonicalPermit(permit []string) ([]string, error) {
 	var all []string
