@@ -145,6 +145,8 @@ func checkURI(s string) (name, reason string) {
 		return "", "has a port"
 	case len(host) > maxDNS:
 		return "", "has a host that " + over(len(host), maxDNS, "bytes")
+	case strings.Contains("."+host+".", ".."):
+		return "", "has a host with an empty label"
 	case !only(host, lower+number+"._-"):
 		return "", `has other characters in its host than lower-case ASCII letters, digits and "._-"`
 	}

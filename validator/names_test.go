@@ -77,6 +77,8 @@ func TestNames(t *testing.T) {
 		{URI, "://bank.example/a", "", "does not begin"},
 		{URI, "spiffe:///a", "", "no host"},
 		{URI, "spiffe://Bank.example/a", "", "host"},
+		{URI, "spiffe://bank..example/a", "", "empty label"},
+		{URI, "spiffe://./a", "", "empty label"},
 		{URI, "spiffe://u@bank.example/a", "", "user info"},
 		{URI, "spiffe://u:p@bank.example/a", "", "user info"},
 		{URI, "spiffe://bank.example:1/a", "", "port"},

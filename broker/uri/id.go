@@ -64,6 +64,9 @@ func uriName(s string) (reason string) {
 	if !only(host, authorityChars) {
 		return `has other characters in its authority than lower-case letters, digits and "._-"`
 	}
+	if strings.Contains("."+host+".", "..") {
+		return "has an authority with an empty label"
+	}
 	if hasPort {
 		if _, err := parsePort(port); err != nil {
 			return "has a port that is not 1–65535"
