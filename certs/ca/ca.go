@@ -37,6 +37,14 @@ type Options struct {
 }
 
 func (o Options) canonical() (Options, error) {
+	o, err := o.check()
+	if err != nil {
+		return Options{}, asRequest(err)
+	}
+	return o, nil
+}
+
+func (o Options) check() (Options, error) {
 	var err error
 	if o.KeyType, err = ParseKeyType(string(o.KeyType)); err != nil {
 		return o, err

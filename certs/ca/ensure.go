@@ -57,6 +57,9 @@ func Ensure(dir string, r Request, o EnsureOptions) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	if o.CA, err = o.CA.canonical(); err != nil {
+		return Result{}, err
+	}
 	if o.Out == "" {
 		o.Out = dir
 	}

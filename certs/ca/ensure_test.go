@@ -298,6 +298,7 @@ func TestEnsureAtOnce(t *testing.T) {
 }
 
 func TestEnsureWithPassphrase(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	o := EnsureOptions{CA: Options{Passphrase: phrase("correct horse")}}
 	ensure(t, dir, server("a"), o, Issue)

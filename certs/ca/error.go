@@ -16,6 +16,8 @@ var (
 	ErrDiffers = errors.New("differs")
 	// ErrNoCA means that a directory holds no CA.
 	ErrNoCA = errors.New("no CA")
+	// ErrRequest means that nobody could issue what a Request or Options ask for.
+	ErrRequest = errors.New("request")
 	// ErrPassphrase means that a key is encrypted and was not opened.
 	ErrPassphrase = errors.New("passphrase")
 )
@@ -32,6 +34,20 @@ func reasonf(format string, args ...any) *failure {
 func mend(e *failure, format string, args ...any) *failure {
 	e.Fix = fmt.Sprintf(format, args...)
 	return e
+}
+
+// asRequest makes an error one of what was asked for.
+func asRequest(err error) error {
+	e, ok := err.(*failure)
+	if !ok {
+		return err
+	}
+	of := *e
+	of.Err = ErrRequest
+	if e.Err != nil {
+		of.Err = fmt.Errorf("%w: %w", ErrRequest, e.Err)
+	}
+	return &of
 }
 
 // fileError is about a file that could not be read or written.

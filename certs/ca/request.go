@@ -61,6 +61,14 @@ type Request struct {
 
 // canonical checks the request and gives it with defaults and canonical names.
 func (r Request) canonical() (Request, error) {
+	r, err := r.check()
+	if err != nil {
+		return Request{}, asRequest(err)
+	}
+	return r, nil
+}
+
+func (r Request) check() (Request, error) {
 	if e := checkBase(r.Name); e != nil {
 		return r, e
 	}

@@ -67,6 +67,9 @@ func TestParseSANRefuses(t *testing.T) {
 		"spiffe://bank.example:8443/a":     "port",
 		"https://bank.example/?q":          "query",
 		"https://bank.example/#f":          "fragment",
+		"a://.":                            "empty label",
+		"spiffe://bank..example/a":         "empty label",
+		"spiffe://bank.example./a":         "empty label",
 		"uri:admin":                        "does not begin",
 		"cn:alice":                         "other characters", // the common name is no alternative name
 	} {
@@ -85,7 +88,7 @@ func TestParseSANRefuses(t *testing.T) {
 // What a certificate is issued for is what a broker reads from it: there is no name
 // that we write and it refuses, or reads in another way.
 func FuzzParseSAN(f *testing.F) {
-	for _, s := range []string{"localhost", "Bank.Example.", "ip:::1", "alice@bank.example", "spiffe://bank.example/teller", "https://a/~", "uri:x://-/a@b:c", "*", "[::1]", "dns:1.2.3.4", "email:a@\u212A"} {
+	for _, s := range []string{"localhost", "Bank.Example.", "ip:::1", "alice@bank.example", "spiffe://bank.example/teller", "https://a/~", "uri:x://-/a@b:c", "x://" + strings.Repeat("a", 64), "*", "[::1]", "dns:1.2.3.4", "email:a@\u212A"} {
 		f.Add(s)
 	}
 	c := newTestCA(f, Options{})

@@ -31,6 +31,10 @@ func Exists(dir string) bool { return exists(filepath.Join(dir, rootCert)) }
 // Create makes a CA in a directory, which must have none. The error wraps
 // ErrExists when it has one.
 func Create(dir string, o Options) (*CA, error) {
+	o, err := o.canonical()
+	if err != nil {
+		return nil, err
+	}
 	if err := makeDir(dir); err != nil {
 		return nil, err
 	}

@@ -23,6 +23,16 @@ func TestCreateAndOpen(t *testing.T) {
 	if !errors.Is(err, ErrNoCA) {
 		t.Errorf("Open without a CA: %v, want ErrNoCA", err)
 	}
+	bad := Options{Permit: []string{"bank.example"}}
+	if _, err := Create(dir, bad); !errors.Is(err, ErrRequest) {
+		t.Errorf("Create with a bad limit: %v, want ErrRequest", err)
+	}
+	if _, err := Ensure(dir, server("a"), EnsureOptions{CA: bad}); !errors.Is(err, ErrRequest) {
+		t.Errorf("Ensure with a bad limit: %v, want ErrRequest", err)
+	}
+	if exists(dir) {
+		t.Error("a request that cannot be makes the directory")
+	}
 	made, err := Create(dir, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -93,6 +103,7 @@ func TestNoTemporaryFilesStay(t *testing.T) {
 }
 
 func TestPassphrase(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	given := []byte("correct horse battery staple")
 	if _, err := Create(dir, Options{Passphrase: func() ([]byte, error) { return given, nil }}); err != nil {
@@ -157,6 +168,7 @@ func TestPassphrase(t *testing.T) {
 
 // A damaged key is an error, wherever the damage is: the library below panics at some.
 func TestDamagedEncryptedKey(t *testing.T) {
+	t.Parallel()
 	k, err := generate(ECDSAP256)
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +178,7 @@ func TestDamagedEncryptedKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(string(good), "\n")
-	for i := 1; i < len(lines)-2; i++ {
+	for i := 1; i < len(lines)-2; i += 2 {
 		for _, damage := range []string{"", strings.Repeat("A", len(lines[i]))} {
 			bad := slices.Clone(lines)
 			bad[i] = damage

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"strings"
 
@@ -23,7 +24,7 @@ type caFlags struct {
 
 func (f *caFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.dir, "dir", "pki", "`DIR` of the CA")
-	fs.StringVar(&f.passphraseFile, "passphrase-file", "", "`FILE` with the passphrase that encrypts the CA's keys")
+	fs.StringVar(&f.passphraseFile, "passphrase-file", "", "`FILE` whose first line encrypts the CA's keys; - is standard input, /dev/fd/3 a descriptor")
 }
 
 func (f *caFlags) addNew(fs *pflag.FlagSet) {
@@ -52,13 +53,24 @@ func (f *caFlags) options() (ca.Options, error) {
 // readPassphrase reads the first line of a file. It is never taken from the command
 // line, where others can see it.
 func readPassphrase(path string) ([]byte, error) {
-	data, err := os.ReadFile(path)
+	read := func() ([]byte, error) { return os.ReadFile(path) }
+	if path == "-" {
+		read = func() ([]byte, error) { return io.ReadAll(io.LimitReader(os.Stdin, maxPassphrase)) }
+	}
+	data, err := read()
 	if err != nil {
 		return nil, &certs.Error{File: path, Reason: "cannot be read: " + strings.TrimPrefix(err.Error(), "open "+path+": "), Err: err}
 	}
 	line, _, _ := bytes.Cut(data, []byte("\n"))
-	return bytes.TrimSuffix(line, []byte("\r")), nil
+	line = bytes.TrimSuffix(line, []byte("\r"))
+	if len(line) == 0 {
+		return nil, &certs.Error{File: path, Reason: "its first line is empty, want a passphrase"}
+	}
+	return line, nil
 }
+
+// maxPassphrase bounds what is read from standard input.
+const maxPassphrase = 64 << 10
 
 func (a *app) initCommand() *cobra.Command {
 	var f caFlags

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -23,6 +24,8 @@ type facts struct {
 	Purposes    []string  `json:"purposes"` // extended key usages
 	KeyUsages   []string  `json:"key_usages"`
 	IsCA        bool      `json:"is_ca"`
+	Permitted   []string  `json:"permitted,omitempty"` // name constraints of a CA
+	Excluded    []string  `json:"excluded,omitempty"`
 	Identity    string    `json:"identity"`              // to a broker without mapping rules
 	NoIdentity  string    `json:"no_identity,omitempty"` // why there is none
 	Issuer      string    `json:"issuer"`
@@ -71,12 +74,10 @@ func readChain(path string) ([]*x509.Certificate, error) {
 		return nil, &certs.Error{File: path, Reason: "cannot be read: " + strings.TrimPrefix(err.Error(), "open "+path+": "), Err: err}
 	}
 	chain, err := certs.ParseCertificates(data)
-	if e, ok := err.(*certs.Error); ok && e.File == "" {
-		of := *e
-		of.File = path
-		return nil, &of
+	if err != nil {
+		return nil, inFile(path, err)
 	}
-	return chain, err
+	return chain, nil
 }
 
 func factsOf(c *x509.Certificate, chain []*x509.Certificate) facts {
@@ -88,6 +89,8 @@ func factsOf(c *x509.Certificate, chain []*x509.Certificate) facts {
 		NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(), DaysLeft: time.Until(c.NotAfter).Hours() / 24,
 		SHA256: hex.EncodeToString(der[:]), SPKISHA256: hex.EncodeToString(spki[:]),
 	}
+	f.Permitted = constraintsOf(c.PermittedDNSDomains, c.PermittedIPRanges, c.PermittedURIDomains, c.PermittedEmailAddresses)
+	f.Excluded = constraintsOf(c.ExcludedDNSDomains, c.ExcludedIPRanges, c.ExcludedURIDomains, c.ExcludedEmailAddresses)
 	if c.IsCA {
 		f.NoIdentity = "it is a CA"
 		return f
@@ -115,6 +118,21 @@ func sansOf(c *x509.Certificate) (all []string) {
 	for _, n := range c.EmailAddresses {
 		all = append(all, "email:"+n)
 	}
+	return all
+}
+
+func constraintsOf(dns []string, ip []*net.IPNet, uri, email []string) (all []string) {
+	add := func(kind string, values []string) {
+		for _, v := range values {
+			all = append(all, kind+":"+v)
+		}
+	}
+	add("dns", dns)
+	for _, n := range ip {
+		all = append(all, "ip:"+n.String())
+	}
+	add("uri", uri)
+	add("email", email)
 	return all
 }
 
@@ -157,15 +175,19 @@ func (a *app) printFacts(all []facts) error {
 		}
 		w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 		row := func(name string, value any) { fmt.Fprintf(w, "%s\t%s\n", name, printable(fmt.Sprint(value))) }
-		row("subject", f.Subject)
+		row("subject", or(f.Subject, "none"))
 		row("proves", or(strings.Join(f.SANs, " "), "nothing"))
 		row("for", or(strings.Join(f.Purposes, " "), map[bool]string{true: "signing certificates", false: "nothing"}[f.IsCA]))
 		if !f.IsCA {
 			row("identity", or(f.Identity, "none: "+f.NoIdentity))
 		}
+		if len(f.Permitted)+len(f.Excluded) > 0 {
+			row("limited", or(strings.Join(f.Permitted, " "), "all")+prefixed(" but ", strings.Join(f.Excluded, " ")))
+		}
 		row("issuer", f.Issuer)
 		row("serial", f.Serial)
 		row("key", f.Key+", "+or(strings.Join(f.KeyUsages, " "), "any use"))
+		row("key id", or(f.KeyID, "none")+prefixed(", signed by ", f.IssuerKeyID))
 		row("valid", fmt.Sprintf("%s to %s (%s)", day(f.NotBefore), day(f.NotAfter), left(f.NotAfter)))
 		row("sha-256", f.SHA256)
 		row("public key", f.SPKISHA256)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,7 +17,7 @@ type issueFlags struct {
 	dns, ip, uri, email         []string
 	client, server, codeSigning bool
 	keyType                     string
-	ttl, renewBefore            time.Duration
+	ttl, renewBefore            lifetime
 	out                         string
 	force, dryRun, json         bool
 	ca                          caFlags
@@ -47,10 +49,11 @@ can say what other certificates are for: pass --client, --server or --code-signi
 	fs.BoolVar(&f.client, "client", false, "for a client of daemons")
 	fs.BoolVar(&f.server, "server", false, "for a daemon")
 	fs.BoolVar(&f.codeSigning, "code-signing", false, "for signing code")
-	fs.DurationVar(&f.ttl, "ttl", ca.LeafTTL, "how `LONG` it is valid")
+	f.ttl = lifetime(ca.LeafTTL)
+	fs.Var(&f.ttl, "ttl", "how `LONG` it is valid, as 8h or 30d")
 	fs.StringVar(&f.keyType, "key-type", "ecdsa", "`KIND` of key: ecdsa, ed25519, rsa-2048, rsa-3072 or rsa-4096")
 	fs.StringVar(&f.out, "out", "", "`DIR` to write to, with the CA's certificate as ca.crt; that of --dir when empty")
-	fs.DurationVar(&f.renewBefore, "renew-before", 0, "renew when less than this `TIME` is left; a third of its life when 0")
+	fs.Var(&f.renewBefore, "renew-before", "renew when less than this `TIME` is left; a third of its life when 0")
 	fs.BoolVar(&f.force, "force", false, "replace what is there")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "write nothing, say what would be done")
 	fs.BoolVar(&f.json, "json", false, "print the result as JSON")
@@ -63,7 +66,7 @@ func (a *app) issue(name string, f *issueFlags) error {
 	if err != nil {
 		return err
 	}
-	o := ca.EnsureOptions{Out: f.out, Force: f.force, RenewBefore: f.renewBefore, DryRun: f.dryRun}
+	o := ca.EnsureOptions{Out: f.out, Force: f.force, RenewBefore: time.Duration(f.renewBefore), DryRun: f.dryRun}
 	if o.CA, err = f.ca.options(); err != nil {
 		return err
 	}
@@ -117,7 +120,7 @@ func (a *app) tellIssued(res ca.Result, f *issueFlags) {
 // request makes a request of the flags, and infers what was not said where there is
 // only one thing it can mean.
 func (f *issueFlags) request(name string) (ca.Request, error) {
-	r := ca.Request{Name: base(name), KeyType: ca.KeyType(f.keyType), TTL: f.ttl}
+	r := ca.Request{Name: base(name), KeyType: ca.KeyType(f.keyType), TTL: time.Duration(f.ttl)}
 	var err error
 	if r.KeyType, err = ca.ParseKeyType(f.keyType); err != nil {
 		return r, asUsage(err)
@@ -156,7 +159,11 @@ func base(name string) string {
 	if _, rest, ok := strings.Cut(name, "://"); ok {
 		return strings.ReplaceAll(rest, "/", "-")
 	}
-	return strings.ReplaceAll(name, ":", "-") // of IPv6 addresses
+	name = strings.ReplaceAll(name, ":", "-") // of IPv6 addresses
+	if strings.HasPrefix(name, "-") {
+		name = "ip" + name // ::1
+	}
+	return name
 }
 
 // inferPurpose looks at the kinds of names: hosts are servers, people and workloads
@@ -166,7 +173,7 @@ func inferPurpose(sans []string) (ca.Purpose, error) {
 	for _, s := range sans {
 		san, err := ca.ParseSAN(s)
 		if err != nil {
-			return "", err
+			return "", asUsage(err)
 		}
 		kind, value, _ := strings.Cut(san, ":")
 		if kind == "ip" || kind == "dns" {
@@ -203,6 +210,39 @@ func purposeNames(all []ca.Purpose) (names []string) {
 	}
 	return names
 }
+
+// lifetime is a time.Duration that is also read in days.
+type lifetime time.Duration
+
+func (l *lifetime) Set(s string) error {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 15)
+		if err != nil {
+			return errors.New("want a time like 90m, 8h or 30d")
+		}
+		*l = lifetime(time.Duration(n) * 24 * time.Hour)
+		return nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return errors.New("want a time like 90m, 8h or 30d")
+	}
+	*l = lifetime(d)
+	return nil
+}
+
+func (l *lifetime) String() string {
+	s := time.Duration(*l).String() // ends like 24h0m0s
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+func (*lifetime) Type() string { return "time" }
 
 func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 

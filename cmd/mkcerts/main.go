@@ -50,6 +50,9 @@ func (a *app) run(args []string) int {
 	}
 	text, hint, code := explain(err)
 	a.say("error: %s", text)
+	if hint == "" && code == exitUsage {
+		hint = "see: mkcerts help"
+	}
 	if hint != "" {
 		a.say("hint: %s", hint)
 	}
@@ -61,7 +64,8 @@ func (a *app) run(args []string) int {
 func (a *app) say(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
-		text = strings.Trim(strconv.QuoteToGraphic(text), `"`)
+		text = strconv.QuoteToASCII(text)
+		text = text[1 : len(text)-1]
 	}
 	fmt.Fprintf(a.stderr, "mkcerts: %s\n", text)
 }
@@ -96,7 +100,10 @@ func explain(err error) (text, hint string, code int) {
 		}
 		hint := e.Fix
 		if errors.Is(err, ca.ErrPassphrase) {
-			hint = "give the file that holds the passphrase with --passphrase-file"
+			hint = "give the file that holds its passphrase with --passphrase-file"
+		}
+		if errors.Is(err, ca.ErrRequest) {
+			return text, hint, exitUsage
 		}
 		return text, hint, exitFailed
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -15,12 +16,10 @@ import (
 
 	"github.com/pyrossl/pyrossl/certs"
 	"github.com/pyrossl/pyrossl/certs/ca"
+	"github.com/pyrossl/pyrossl/validator"
 )
 
-type verifyFlags struct {
-	ca, host       string
-	client, server bool
-}
+type verifyFlags struct{ ca, host, client string }
 
 func (a *app) verifyCommand() *cobra.Command {
 	var f verifyFlags
@@ -28,26 +27,40 @@ func (a *app) verifyCommand() *cobra.Command {
 		Use:   "verify FILE [flags]",
 		Short: "check a certificate as its peers will",
 		Long: `Check the certificate in FILE, with the intermediates behind it, as a daemon or a client
-at the other end of a connection would: chain, dates, purpose, and for a server the
-host. The key FILE.key beside it is checked to belong to it, if it is there.
+at the other end of a connection would: purpose, dates, chain, and the host or identity.
+The key FILE.key beside it is checked to belong to it, if it is there.
 
-Without --client or --server, it is checked for each purpose that it has. The chain is
+Without --host or --client, it is checked for each purpose that it has. The chain is
 printed, and the first thing that is wrong.`,
 		Example: `  mkcerts verify pki/server.crt --host localhost
-  mkcerts verify alice.crt --ca pki/ca.crt --client`,
+  mkcerts verify alice.crt --ca pki/ca.crt --client alice@bank.example`,
 		Args: exactly(1, "a FILE"),
 		RunE: func(_ *cobra.Command, args []string) error { return a.verify(args[0], &f) },
 	}
 	c.Flags().StringVar(&f.ca, "ca", "", "`FILE` with the trusted roots; ca.crt beside the certificate, or pki/ca.crt, when empty")
-	c.Flags().StringVar(&f.host, "host", "", "`HOST` of the URI that clients use; for a server")
-	c.Flags().BoolVar(&f.client, "client", false, "as a daemon checks a client")
-	c.Flags().BoolVar(&f.server, "server", false, "as a client checks a daemon")
+	c.Flags().StringVar(&f.host, "host", "", "as clients check a daemon whose URI has this `HOST`")
+	c.Flags().StringVar(&f.client, "client", "", "as a daemon checks a client whose identity is to be `ID`: alice@bank.example, or a URI")
 	return c
 }
 
+// verification is one run of verify.
+type verification struct {
+	path   string
+	f      *verifyFlags
+	client string // f.client as kind:value
+	chain  []*x509.Certificate
+	roots  []*x509.Certificate
+}
+
 func (a *app) verify(path string, f *verifyFlags) error {
-	chain, err := readChain(path)
-	if err != nil {
+	v := &verification{path: path, f: f}
+	var err error
+	if f.client != "" {
+		if v.client, err = ca.ParseSAN(f.client); err != nil {
+			return asUsage(err)
+		}
+	}
+	if v.chain, err = readChain(path); err != nil {
 		return err
 	}
 	if f.ca == "" {
@@ -55,92 +68,150 @@ func (a *app) verify(path string, f *verifyFlags) error {
 			f.ca = filepath.Join("pki", ca.TrustFile)
 		}
 	}
-	roots, err := readChain(f.ca)
-	if err != nil {
+	if v.roots, err = readChain(f.ca); err != nil {
 		return err
 	}
-	purposes, err := f.purposes(chain[0])
-	if err != nil {
+	a.printChain(v.chain, v.roots)
+	purposes := v.purposes()
+	if err := v.check(purposes); err != nil {
 		return err
 	}
-	a.printChain(chain, roots)
-	wrong := func(hint, format string, args ...any) error {
-		return &certs.Error{File: path, Reason: fmt.Sprintf(format, args...), Fix: hint}
-	}
-	for _, p := range purposes {
-		if d := certs.CheckLeaf(chain[0], p, time.Now()); d != nil {
-			return wrong(d.Check.Fix(), "%s: got %s, want %s", d.Check, d.Got, d.Want)
-		}
-	}
-	if err := verifyChain(chain, roots, f.ca); err != nil {
-		return wrong("use the roots of the CA that issued it, with the intermediates in "+path, "%v", err)
-	}
-	if f.host != "" {
-		if err := certs.Covers(chain[0], f.host); err != nil {
-			return wrong("issue one for this host, or use a host that it has", "%s", strings.TrimPrefix(err.Error(), "certs: "))
-		}
-	}
-	if err := a.verifyKey(path, chain, roots); err != nil {
+	if err := a.verifyKey(path, v.chain, v.roots); err != nil {
 		return err
 	}
-	a.say("%s is good for %s, until %s", path, describe(purposes, f.host), day(chain[0].NotAfter))
+	if names, err := validator.Principals(v.chain); err == nil && len(names) > 1 && slices.Contains(purposes, certs.ClientAuth) {
+		a.say("it has %d names: a broker takes it only where a mapping rule says who that is", len(names))
+	}
+	a.say("%s is good for %s, until %s", path, v.describe(purposes), day(v.chain[0].NotAfter))
 	return nil
 }
 
-func describe(purposes []certs.Purpose, host string) string {
+// check runs the checks in the order in which peers make them.
+func (v *verification) check(purposes []certs.Purpose) error {
+	leaf := v.chain[0]
+	if len(purposes) == 0 {
+		return v.wrong(validator.CheckPurpose.Fix(), "purpose: got %s, want serverAuth or clientAuth", or(strings.Join(extendedUsages(leaf), " "), "none"))
+	}
+	for _, p := range purposes {
+		if d := certs.CheckLeaf(leaf, p, time.Now()); d != nil {
+			return v.wrong(d.Check.Fix(), "%s: got %s, want %s", d.Check, d.Got, d.Want)
+		}
+	}
+	if err := v.checkChain(); err != nil {
+		return err
+	}
+	for _, p := range purposes {
+		var err error
+		if p == certs.ServerAuth {
+			err = v.checkHost()
+		} else {
+			err = v.checkIdentity()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *verification) wrong(hint, format string, args ...any) error {
+	return &certs.Error{File: v.path, Reason: fmt.Sprintf(format, args...), Fix: hint}
+}
+
+// purposes are those asked for, or those that the certificate has.
+func (v *verification) purposes() (all []certs.Purpose) {
+	has := func(u x509.ExtKeyUsage) bool {
+		return v.f.host == "" && v.client == "" && slices.Contains(v.chain[0].ExtKeyUsage, u)
+	}
+	if v.f.host != "" || has(x509.ExtKeyUsageServerAuth) {
+		all = append(all, certs.ServerAuth)
+	}
+	if v.client != "" || has(x509.ExtKeyUsageClientAuth) {
+		all = append(all, certs.ClientAuth)
+	}
+	return all
+}
+
+func (v *verification) describe(purposes []certs.Purpose) string {
 	var all []string
 	for _, p := range purposes {
-		if p == certs.ServerAuth {
-			all = append(all, "a server"+map[bool]string{true: "", false: " at " + host}[host == ""])
-		} else {
-			all = append(all, "a client")
+		switch {
+		case p == certs.ClientAuth:
+			all = append(all, "a client"+prefixed(" that is ", v.client))
+		default:
+			all = append(all, "a server"+prefixed(" at ", v.f.host))
 		}
 	}
 	return strings.Join(all, " and ")
 }
 
-// purposes are those asked for, or those that the certificate has.
-func (f *verifyFlags) purposes(leaf *x509.Certificate) (all []certs.Purpose, err error) {
-	if f.server || f.host != "" && !f.client {
-		all = append(all, certs.ServerAuth)
+func prefixed(prefix, s string) string {
+	if s == "" {
+		return ""
 	}
-	if f.client {
-		all = append(all, certs.ClientAuth)
-	}
-	if len(all) > 0 {
-		return all, nil
-	}
-	if slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) {
-		all = append(all, certs.ServerAuth)
-	}
-	if slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) {
-		all = append(all, certs.ClientAuth)
-	}
-	if len(all) == 0 {
-		return nil, wrongUsage("pass --client or --server to see why it is refused", "the certificate is for neither a client nor a server")
-	}
-	return all, nil
+	return prefix + s
 }
 
-func verifyChain(chain, roots []*x509.Certificate, caFile string) error {
+func (v *verification) checkChain() error {
 	pool, between := x509.NewCertPool(), x509.NewCertPool()
-	for _, r := range roots {
+	for _, r := range v.roots {
 		pool.AddCert(r)
 	}
-	for _, c := range chain[1:] {
+	for _, c := range v.chain[1:] {
 		between.AddCert(c)
 	}
-	_, err := chain[0].Verify(x509.VerifyOptions{Roots: pool, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	_, err := v.chain[0].Verify(x509.VerifyOptions{Roots: pool, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	hint := "use the roots of the CA that issued it, with the intermediates in " + v.path
+	last := v.chain[len(v.chain)-1]
 	var unknown x509.UnknownAuthorityError
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &unknown) && len(chain) == 1:
-		return fmt.Errorf("chain: no CA in %s has signed it, and no intermediate is in the file; it was issued by %s", caFile, chain[0].Issuer)
+	case errors.As(err, &unknown) && len(v.chain) == 1 && bytes.Equal(last.RawIssuer, last.RawSubject):
+		return v.wrong("have a CA issue it: mkcerts issue", "chain: it vouches for itself, and is not in %s", v.f.ca)
+	case errors.As(err, &unknown) && len(v.chain) == 1:
+		return v.wrong(hint, "chain: no CA in %s has signed it, and no intermediate is in the file; it was issued by %s", v.f.ca, last.Issuer)
 	case errors.As(err, &unknown):
-		return fmt.Errorf("chain: it does not lead to a CA in %s; it ends at %s", caFile, chain[len(chain)-1].Issuer)
+		return v.wrong(hint, "chain: it does not lead to a CA in %s; it ends at %s", v.f.ca, last.Issuer)
 	}
-	return fmt.Errorf("chain: %s", strings.TrimPrefix(err.Error(), "x509: "))
+	return v.wrong(hint, "chain: %s", strings.TrimPrefix(err.Error(), "x509: "))
+}
+
+func (v *verification) checkHost() error {
+	leaf := v.chain[0]
+	if len(leaf.DNSNames) == 0 && len(leaf.IPAddresses) == 0 {
+		return v.wrong("have it issued with the host as an alternative name: mkcerts issue NAME --dns HOST --server",
+			"name: it proves no host; a common name does not count, and that is %q", leaf.Subject.CommonName)
+	}
+	if v.f.host == "" {
+		return nil
+	}
+	if err := certs.Covers(leaf, v.f.host); err != nil {
+		return v.wrong("have one issued for this host, or use a host that it has", "name: %s", strings.TrimPrefix(err.Error(), "certs: "))
+	}
+	return nil
+}
+
+// checkIdentity sees to it that a broker finds a name, and the one that was asked for.
+func (v *verification) checkIdentity() error {
+	names, err := validator.Principals(v.chain)
+	hint := "have it issued with an e-mail name or a URI: mkcerts issue NAME --email alice@bank.example --client"
+	switch {
+	case err != nil:
+		return v.wrong(hint, "identity: %s", strings.TrimPrefix(err.Error(), "validator: "))
+	case len(names) == 0:
+		return v.wrong(hint, "identity: it names nobody; a common name counts only where a mapping rule asks for it, and that is %q", v.chain[0].Subject.CommonName)
+	case v.client == "":
+		return nil
+	}
+	var all []string
+	for _, n := range names {
+		if n.String() == v.client {
+			return nil
+		}
+		all = append(all, n.String())
+	}
+	return v.wrong("have one issued for "+v.client+", or admit the identity that it has", "identity: got %s, want %s", strings.Join(all, " "), v.client)
 }
 
 // verifyKey checks the key beside the certificate.
@@ -158,17 +229,24 @@ func (a *app) verifyKey(path string, chain, roots []*x509.Certificate) error {
 	if err == nil {
 		_, err = certs.NewMaterial(chain, key, roots)
 	}
-	if e, ok := err.(*certs.Error); ok && e.File == "" {
-		of := *e
-		of.File = keyPath
-		return &of
+	return inFile(keyPath, err)
+}
+
+// inFile says which file an error is about, also in the command that mends it, where
+// FILE stands for it.
+func inFile(path string, err error) error {
+	e, ok := err.(*certs.Error)
+	if !ok || e.File != "" {
+		return err
 	}
-	return err
+	of := *e
+	of.File, of.Fix = path, strings.ReplaceAll(e.Fix, "FILE", path)
+	return &of
 }
 
 func (a *app) printChain(chain, roots []*x509.Certificate) {
 	for i, c := range chain {
-		fmt.Fprintf(a.stdout, "%s%s, until %s\n", strings.Repeat("  ", i), printable(c.Subject.String()), day(c.NotAfter))
+		fmt.Fprintf(a.stdout, "%s%s, until %s\n", strings.Repeat("  ", i), subjectOf(c), day(c.NotAfter))
 	}
 	last := chain[len(chain)-1]
 	for _, r := range roots {
@@ -176,6 +254,11 @@ func (a *app) printChain(chain, roots []*x509.Certificate) {
 			fmt.Fprintf(a.stdout, "%s%s, until %s, trusted\n", strings.Repeat("  ", len(chain)), printable(r.Subject.String()), day(r.NotAfter))
 		}
 	}
+}
+
+// subjectOf names a certificate, also one without a subject.
+func subjectOf(c *x509.Certificate) string {
+	return printable(or(c.Subject.String(), or(strings.Join(sansOf(c), " "), "without a name")))
 }
 
 func fileExists(path string) bool {
