@@ -17,8 +17,8 @@
 // # Security considerations
 //
 // Whoever can read intermediate.key can be anybody to everyone who trusts ca.crt.
-// Keys are created with mode 0600, and Options.Passphrase encrypts those of the
-// CA. root.key signs nothing more once the CA is made, and may be kept elsewhere. A CA with
-// Options.Permit is good for the names that it lists and for no others, of any kind:
-// kinds of names that the list leaves out are closed too.
+// Keys are created with mode 0600, and Options.Passphrase encrypts those of the CA.
+// root.key signs nothing more once the CA is made, and may be kept elsewhere. A CA
+// with Options.Permit is good for the names that it lists and for no others, of any
+// kind: kinds of names that the list leaves out are closed too.
 package ca

@@ -85,7 +85,7 @@ With --permit, the CA is good for names below those only, and for no other kind 
 names: it can be trusted by others without fear of the rest.`,
 		Example: `  mkcerts init --permit dns:bank.example --permit email:bank.example
   mkcerts init --dir ca --passphrase-file ca-passphrase`,
-		Args: exactly(0, ""),
+		Args: exactly(0, ""), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(*cobra.Command, []string) error { return a.init(&f) },
 	}
 	f.addNew(c.Flags())

@@ -38,7 +38,7 @@ can say what other certificates are for: pass --client, --server or --code-signi
 		Example: `  mkcerts issue bank.example
   mkcerts issue alice@bank.example
   mkcerts issue teller --uri spiffe://bank.example/teller --client --ttl 8h`,
-		Args: exactly(1, "a NAME"),
+		Args: exactly(1, "a NAME"), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(_ *cobra.Command, args []string) error { return a.issue(args[0], &f) },
 	}
 	fs := c.Flags()

@@ -19,7 +19,7 @@ func (a *app) listCommand() *cobra.Command {
 		Short:   "list what a CA has issued",
 		Long:    "List the certificates that a CA has issued, oldest first, with those that have expired.",
 		Example: "  mkcerts list --dir pki",
-		Args:    exactly(0, ""),
+		Args:    exactly(0, ""), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(*cobra.Command, []string) error {
 			all, err := ca.List(dir)
 			if err != nil {

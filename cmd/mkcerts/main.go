@@ -165,8 +165,22 @@ func (a *app) rootCommand() *cobra.Command {
 		c.DisableFlagsInUseLine = true
 		c.Flags().SortFlags = false
 		c.Flags().BoolP("help", "h", false, "show this")
+		complete(c)
 	}
 	return root
+}
+
+// complete tells the shell what the values of flags may be. A flag that a command
+// does not have cannot be completed: that error is no news.
+func complete(c *cobra.Command) {
+	for _, dir := range []string{"dir", "out"} {
+		_ = c.MarkFlagDirname(dir)
+	}
+	kinds := []cobra.Completion{"ecdsa", string(ca.Ed25519), string(ca.RSA2048), string(ca.RSA3072), string(ca.RSA4096)}
+	_ = c.RegisterFlagCompletionFunc("key-type", cobra.FixedCompletions(kinds, cobra.ShellCompDirectiveNoFileComp))
+	for _, name := range []string{"dns", "ip", "uri", "email", "host", "client", "ttl", "renew-before", "name", "permit"} {
+		_ = c.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
+	}
 }
 
 // exactly checks the number of arguments.

@@ -103,6 +103,35 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+func TestCompletion(t *testing.T) {
+	const noFiles, dirs, files = ":4", ":16", ":0"
+	for args, want := range map[string][]string{
+		"__complete issue --key-type @": {"ed25519", "rsa-3072", noFiles},
+		"__complete init --key-type @":  {"ecdsa", noFiles},
+		"__complete issue --dns @":      {noFiles},
+		"__complete issue @":            {noFiles},
+		"__complete issue --out @":      {dirs},
+		"__complete list --dir @":       {dirs},
+		"__complete inspect @":          {files},
+		"__complete verify --ca @":      {files},
+		"__complete ver@":               {"verify\tcheck a certificate", noFiles},
+	} {
+		words := strings.Fields(args)
+		words[len(words)-1] = strings.TrimSuffix(words[len(words)-1], "@")
+		code, stdout, _ := run(words...)
+		for _, w := range want {
+			if code != exitDone || !strings.Contains(stdout, w) {
+				t.Errorf("%s: exit code %d, %q, want %q in it", args, code, stdout, w)
+			}
+		}
+	}
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		if code, stdout, _ := run("completion", shell); code != exitDone || !strings.Contains(stdout, "mkcerts") {
+			t.Errorf("completion %s: exit code %d, %d bytes", shell, code, len(stdout))
+		}
+	}
+}
+
 func TestLifetime(t *testing.T) {
 	for in, want := range map[string]struct {
 		d    time.Duration
