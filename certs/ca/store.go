@@ -49,15 +49,18 @@ func Create(dir string, o Options) (*CA, error) {
 func create(dir string, o Options) (*CA, error) {
 	// The root's certificate is written last: without it there is no CA.
 	files := []string{rootKey, interKey, interCert, TrustFile, rootCert}
+	var remains []string
 	for _, name := range files {
-		path := filepath.Join(dir, name)
-		switch {
-		case !exists(path):
-		case Exists(dir):
-			return nil, &failure{File: path, Reason: "there is a CA already", Err: ErrExists}
-		default:
-			return nil, &failure{File: path, Reason: "it is left of a CA that is not complete", Fix: "remove it, or begin in another directory", Err: ErrExists}
+		if path := filepath.Join(dir, name); exists(path) {
+			remains = append(remains, path)
 		}
+	}
+	switch {
+	case Exists(dir):
+		return nil, &failure{File: filepath.Join(dir, rootCert), Reason: "there is a CA already", Err: ErrExists}
+	case len(remains) > 0:
+		return nil, &failure{File: remains[0], Reason: "it is left of a CA that is not complete",
+			Fix: "if nothing else needs them, rm " + strings.Join(remains, " ") + "; or begin in another directory", Err: ErrExists}
 	}
 	made, err := newCA(o)
 	if err != nil {
