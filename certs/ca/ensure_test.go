@@ -297,19 +297,6 @@ func TestEnsureAtOnce(t *testing.T) {
 	ensure(t, dir, server("b"), EnsureOptions{}, UpToDate)
 }
 
-func TestEnsureWithPassphrase(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	o := EnsureOptions{CA: Options{Passphrase: phrase("correct horse")}}
-	ensure(t, dir, server("a"), o, Issue)
-	ensure(t, dir, server("b"), o, Issue)
-	// Nothing has to be signed, so that the key stays closed.
-	ensure(t, dir, server("a"), EnsureOptions{}, UpToDate)
-	if _, err := Ensure(dir, server("c"), EnsureOptions{}); !errors.Is(err, ErrPassphrase) {
-		t.Errorf("got %v, want ErrPassphrase", err)
-	}
-}
-
 func TestListWithoutCA(t *testing.T) {
 	if _, err := List(t.TempDir()); !errors.Is(err, ErrNoCA) {
 		t.Errorf("got %v, want ErrNoCA", err)
