@@ -59,6 +59,7 @@ type Session struct {
 	done   chan struct{}
 	closed sync.Once
 	run    sync.WaitGroup
+	ends   sync.WaitGroup // an End in progress
 }
 
 // New makes a session. It starts no goroutine: Run does the reading.
@@ -169,12 +170,14 @@ func (s *Session) End(body wire.GoAwayBody, err error) {
 	first := s.reason == nil && s.err == nil
 	if first {
 		s.reason = err
+		s.ends.Add(1) // before fail can set err, so before Close can wait
 	}
 	s.mu.Unlock()
 	if !first {
 		<-s.done
 		return
 	}
+	defer s.ends.Done()
 	s.incoming.stop()
 	if s.tell(body) {
 		// To close with bytes unread would reset the connection and take the
@@ -233,6 +236,7 @@ func (s *Session) Finish(timeout time.Duration) {
 func (s *Session) Close() {
 	s.fail(ErrClosed)
 	s.run.Wait()
+	s.ends.Wait()
 	s.writer.drains.Wait()
 }
 
