@@ -59,7 +59,7 @@ func (s *Session) Call(ctx context.Context, r *Request) (Response, error) {
 	case !queued:
 		return Response{}, s.unsent(c, id, err)
 	case ofContext(err):
-		return s.giveUp(c, id, done, err)
+		return s.giveUp(c, id, done, r.Flags&wire.Oneway != 0, err)
 	}
 	if r.Flags&wire.Oneway != 0 {
 		return Response{}, err
@@ -137,7 +137,7 @@ func (s *Session) await(ctx context.Context, c *call, id uint32, done chan outco
 	case o := <-done:
 		return s.take(c, id, o)
 	case <-ctx.Done():
-		return s.giveUp(c, id, done, ctx.Err())
+		return s.giveUp(c, id, done, false, ctx.Err())
 	}
 }
 
@@ -154,21 +154,22 @@ func (s *Session) take(c *call, id uint32, o outcome) (Response, error) {
 }
 
 // giveUp tells the peer that nobody waits any longer. The slot stays taken
-// until the peer has answered.
-func (s *Session) giveUp(c *call, id uint32, done chan outcome, err error) (Response, error) {
+// until the peer has answered. When the call was decided first, its outcome is
+// returned: it is in done, or about to be. A slot that is free, or passed on, must
+// not be marked: the mark would be the next call's.
+func (s *Session) giveUp(c *call, id uint32, done chan outcome, oneway bool, err error) (Response, error) {
 	s.calls.mu.Lock()
-	decided := c.id != id || c.answered || c.expired
+	current := c.id == id && c.inUse
+	decided := !current || c.answered || c.expired
 	if !decided {
 		c.abandoned = true
 	}
 	s.calls.mu.Unlock()
-	if decided {
-		select {
-		case o := <-done:
-			return s.take(c, id, o)
-		default: // a oneway call, answered meanwhile
-			return Response{}, nil
-		}
+	switch {
+	case decided && oneway:
+		return Response{}, nil // its answer has gone to After
+	case decided:
+		return s.take(c, id, <-done)
 	}
 	s.cancel(id)
 	return Response{}, err

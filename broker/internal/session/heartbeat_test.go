@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -66,5 +67,35 @@ func TestSilentPeer(t *testing.T) {
 			t.Errorf("given up after %v, want about %v", took, idle)
 		}
 		session.Close()
+	})
+}
+
+// TestEndsMeet has a call's context, its timeout and its answer come at the same
+// moment, in any order. The call must have one end, and the next one its own.
+func TestEndsMeet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := memPair(t, func(in *Incoming) {
+			if string(in.Head.Method) == "echo" {
+				echo(in)
+				return
+			}
+			in.Release()
+			time.Sleep(time.Second)
+			in.Reply([]byte("late"), nil)
+		})
+		defer p.close()
+		for i := range 300 {
+			r := request(t, "wait", nil)
+			r.Timeout = time.Second
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			resp, err := p.client.Call(ctx, r)
+			cancel()
+			if err == nil && string(resp.Payload) != "late" || err != nil && err != context.DeadlineExceeded {
+				t.Fatalf("round %d: %q, %v", i, resp.Payload, err)
+			}
+			if got, err := invoke(t, p.client, "echo", []byte("next")); got != "next" || err != nil {
+				t.Fatalf("round %d, the next call: %q, %v", i, got, err)
+			}
+		}
 	})
 }
