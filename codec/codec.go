@@ -24,10 +24,11 @@
 // it with the receiver's type and refuses what does not fit: unknown struct fields,
 // a Go array of another length, null for a value that cannot be nil, a number that
 // overflows or, for an integer, would lose digits in a float. It also adds up what
-// the value will need, and refuses more than 4 KiB plus 128 bytes for each byte of
-// the message: a Go map with one entry needs nearly that. Text and byte strings need
-// their own length, and a slice needs its elements' size. A type whose elements are
-// large and mostly absent from the message reaches the limit first. What a type's own
+// the value will need, and refuses more than 4 KiB plus 32 bytes for each byte of
+// the message. Text and byte strings need their own length, and a slice needs its
+// elements' size. Long lists of maps with a single short entry reach the limit, for a Go
+// map takes 340 bytes however little is in it: declare a struct for them. So does a type
+// whose elements are large and mostly absent from the message. What a type's own
 // methods allocate is theirs to bound, and their panics are not caught here.
 // [Unmarshal] replaces the whole value: nothing of the old one shows through, and
 // after an error it is the zero value or the old one, never half of each.
@@ -203,7 +204,7 @@ func decode(data []byte, off int, v any) (int, *Error) {
 		return off, fault
 	}
 	if most := baseMemory + memoryPerByte*int64(next-off); f.memory > most {
-		return off, failf(off, "the value needs %d bytes of memory, want at most %d for a message of %d bytes", f.memory, most, next-off)
+		return off, failf(off, "the value needs %d bytes of memory, want at most %d for a message of %d bytes; structs need less than maps", f.memory, most, next-off)
 	}
 	target := rv.Elem()
 	target.SetZero()

@@ -7,11 +7,13 @@ import (
 	"time"
 )
 
-// Decoding an item of n bytes takes at most baseMemory + n*memoryPerByte. The worst that
-// an honest message can do is a map with one short entry, a Go map of 8 slots.
+// Decoding an item of n bytes takes at most baseMemory + n*memoryPerByte. A list of
+// small numbers in an any takes 16 bytes for each byte of the message, and one of short
+// lists 28. Maps with one short entry take 90, a Go map of 8 slots each: a few of them
+// are within baseMemory, and who wants many declares a struct.
 const (
 	baseMemory    = 4 << 10
-	memoryPerByte = 128
+	memoryPerByte = 32
 )
 
 // fitter compares a checked message with the type that it is to be decoded into and

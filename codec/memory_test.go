@@ -57,6 +57,10 @@ func TestMemory(t *testing.T) {
 		{"huge structs, absent", kilobyte("\x88", "\xa0")[:9], new([]wider), true, few},
 		{"pointers to large structs", kilobyte("\x99\x03\xfd", "\xa0"), new([]*wide), true, few},
 		{"a huge array", []byte{0x41, 0}, new(*[1 << 30]byte), true, few},
+		{"empty lists in an any", kilobyte("\x99\x03\xfd", "\x80"), new(any), true, few},
+		{"empty maps in an any", kilobyte("\x99\x03\xfd", "\xa0"), new(any), true, few},
+		{"maps of one in an any", kilobyte("\x98\xff", "\xa1\x61a\x00"), new(any), true, few},
+		{"maps of one", kilobyte("\x98\xff", "\xa1\x61a\x00"), new([]map[string]int), true, few},
 		// Honest messages.
 		{"bytes", kilobyte("\x59\x03\xfd", "x"), new([]byte), false, 1<<10 + 128},
 		{"text", kilobyte("\x79\x03\xfd", "x"), new(string), false, 1<<10 + 128},
@@ -64,10 +68,8 @@ func TestMemory(t *testing.T) {
 		{"null pointers", kilobyte("\x99\x03\xfd", "\xf6"), new([]*wide), false, 9 << 10},
 		{"small integers in an any", kilobyte("\x99\x03\xfd", "\x00"), new(any), false, 20 << 10},
 		{"empty strings", kilobyte("\x99\x03\xfd", "\x60"), new([]string), false, 17 << 10},
-		{"empty lists in an any", kilobyte("\x99\x03\xfd", "\x80"), new(any), false, 48 << 10},
-		{"empty maps in an any", kilobyte("\x99\x03\xfd", "\xa0"), new(any), false, 132 << 10},
-		{"maps of one in an any", kilobyte("\x98\xff", "\xa1\x61a\x00"), new(any), false, 132 << 10},
-		{"maps of one", kilobyte("\x98\xff", "\xa1\x61a\x00"), new([]map[string]int), false, 132 << 10},
+		{"lists of one in an any", kilobyte("\x99\x01\xfe", "\x81\x00"), new(any), false, 30 << 10},
+		{"rows in an any", kilobyte("\x98\x3f", "\xa2\x62id\x19\x30\x39\x64name\x63bob"), new(any), false, 30 << 10},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -31,11 +31,20 @@ func (p *plan) readRules(s settings) error {
 	}
 	p.config.Validator, p.config.Authorizer = v, authorizer
 	p.reloadPolicy = func() error {
+		// Both files are read before either counts.
 		rules, err := rulefile.LoadRules(s.Policy)
 		if err != nil {
 			return err
 		}
-		return authorizer.Replace(rules...)
+		mapper, err := readIdentities(s)
+		if err != nil {
+			return err
+		}
+		if err := authorizer.Replace(rules...); err != nil {
+			return err
+		}
+		v.SetIdentities(mapper)
+		return nil
 	}
 	return nil
 }
