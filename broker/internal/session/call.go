@@ -25,12 +25,66 @@ type Request struct {
 // queued. The error is *NotAnswered, ErrDraining, ErrTooLarge, or one of package
 // context.
 func (s *Session) Call(ctx context.Context, r *Request) (Response, error) {
+	b, err := s.begin(ctx, r)
+	switch {
+	case err != nil:
+		return Response{}, err
+	case b.given:
+		return b.resp, nil
+	case r.Flags&wire.Oneway != 0:
+		return Response{}, nil
+	}
+	return s.await(ctx, b.call, b.id, b.done)
+}
+
+// Stream is a call from this end with a stream in one direction or both. Wait must
+// be called once.
+type Stream struct {
+	In  *Inbound  // what the method yields; nil unless the call has the flag Wants
+	Out *Outbound // what the method reads; nil unless it has Sends
+
+	s     *Session
+	begun begun
+}
+
+// Open sends r and returns when it is queued. Its errors are those of Call.
+func (s *Session) Open(ctx context.Context, r *Request) (*Stream, error) {
+	b, err := s.begin(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return &Stream{s: s, begun: b, In: b.in, Out: b.out}, nil
+}
+
+// Wait waits for the answer. When ctx is done, the method is cancelled.
+func (st *Stream) Wait(ctx context.Context) (Response, error) {
+	b := st.begun
+	if b.given {
+		return b.resp, nil
+	}
+	return st.s.await(ctx, b.call, b.id, b.done)
+}
+
+// begun is a call on its way. The slot may have passed on to another call.
+type begun struct {
+	call *call
+	id   uint32
+	done chan outcome
+	in   *Inbound
+	out  *Outbound
+
+	given bool // the call was answered before it was sent in full, with resp
+	resp  Response
+}
+
+// begin sends a call, waiting for a slot, the window and the socket.
+func (s *Session) begin(ctx context.Context, r *Request) (begun, error) {
 	size := len(r.Head) + len(r.Body)
 	if size > int(s.remote.Message) {
-		return Response{}, ErrTooLarge
+		return begun{}, ErrTooLarge
 	}
 	if err := ctx.Err(); err != nil {
-		return Response{}, err
+		return begun{}, err
 	}
 	// Slot, window and socket are nearly always free: only who must wait for
 	// them needs a timer of his own.
@@ -48,30 +102,31 @@ func (s *Session) Call(ctx context.Context, r *Request) (Response, error) {
 	}
 	if err != nil {
 		if err == ErrDraining || ofContext(err) {
-			return Response{}, err
+			return begun{}, err
 		}
-		return Response{}, &NotAnswered{Err: err}
+		return begun{}, &NotAnswered{Err: err}
 	}
-	id, done := s.prepare(c, r)
-	queued, err := s.sendCall(ctx, c, id, r, size)
+	b := s.prepare(c, r)
+	queued, err := s.sendCall(ctx, c, b.id, r, size)
 	switch {
 	case err == nil || err == errAborted:
 	case !queued:
-		return Response{}, s.unsent(c, id, err)
+		return begun{}, s.unsent(c, b.id, err)
 	case ofContext(err):
-		return s.giveUp(c, id, done, r.Flags&wire.Oneway != 0, err)
+		b.given = true
+		b.resp, err = s.giveUp(c, b.id, b.done, r.Flags&wire.Oneway != 0, err)
+		return b, err
+	case r.Flags&wire.Oneway != 0:
+		return begun{}, err
 	}
-	if r.Flags&wire.Oneway != 0 {
-		return Response{}, err
-	}
-	return s.await(ctx, c, id, done)
+	return b, nil
 }
 
 func ofContext(err error) bool {
 	return err == context.Canceled || err == context.DeadlineExceeded
 }
 
-func (s *Session) prepare(c *call, r *Request) (id uint32, done chan outcome) {
+func (s *Session) prepare(c *call, r *Request) begun {
 	t := &s.calls
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -83,7 +138,13 @@ func (s *Session) prepare(c *call, r *Request) (id uint32, done chan outcome) {
 	}
 	// Until send has said with which batch it leaves, it may be any.
 	c.queued, c.batch = true, 0
-	return c.id, c.done
+	if r.Flags&wire.Wants != 0 {
+		c.in = newInbound(s, c.id)
+	}
+	if r.Flags&wire.Sends != 0 {
+		c.out = newOutbound(s, c.id)
+	}
+	return begun{call: c, id: c.id, done: c.done, in: c.in, out: c.out}
 }
 
 // sendCall reports whether any of the call was queued.
@@ -163,6 +224,7 @@ func (s *Session) giveUp(c *call, id uint32, done chan outcome, oneway bool, err
 	decided := !current || c.answered || c.expired
 	if !decided {
 		c.abandoned = true
+		c.finish(err)
 	}
 	s.calls.mu.Unlock()
 	switch {

@@ -68,6 +68,17 @@ type call struct {
 	oneway     bool
 	after      func(*Response) // oneway: what to do with the answer
 	part       assembly        // a fragmented result on its way in; only the reader touches it
+	in         *Inbound
+	out        *Outbound
+}
+
+// finish ends the streams of a call.
+func (c *call) finish(err error) {
+	c.in.finish(err)
+	if err == nil {
+		err = ErrStopped
+	}
+	c.out.finish(err)
 }
 
 // outcome is what a waiting caller gets, exactly once.
@@ -246,6 +257,7 @@ func (t *calls) complete(id uint32, resp Response) (needless *bulk, last bool) {
 		return nil, false
 	}
 	needless = c.bulk
+	c.finish(nil)
 	if !c.abandoned {
 		c.answered = true
 		done := c.done
@@ -322,6 +334,7 @@ func (t *calls) stop(err error, left func(batch uint64) bool) {
 		if !c.inUse || c.answered {
 			continue
 		}
+		c.finish(err)
 		if c.abandoned {
 			if c.after != nil {
 				go c.after(nil)
@@ -343,6 +356,7 @@ func (t *calls) expire(now int64) (next int64) {
 		case !c.inUse || c.answered || c.abandoned || c.deadline == 0:
 		case c.deadline <= now:
 			c.abandoned, c.expired = true, true
+			c.finish(context.DeadlineExceeded)
 			c.done <- outcome{err: context.DeadlineExceeded}
 		case next == 0 || c.deadline < next:
 			next = c.deadline

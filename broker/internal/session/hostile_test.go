@@ -135,6 +135,23 @@ func TestProtocolErrors(t *testing.T) {
 				c.frame(wire.Call, wire.More, wire.CallID(1, i, wire.ClientSide), firstFragment(4<<20))
 			}
 		}, "window has only"},
+		{"item without a stream", func(c *rawClient) {
+			c.hello().frame(wire.Call, wire.More, good, firstFragment(1<<20)).frame(wire.Item, 0, good, nil)
+		}, "no stream in this direction"},
+		{"item in the middle of its call", func(c *rawClient) {
+			c.hello().frame(wire.Call, wire.More|wire.Sends, good, firstFragment(1<<20)).frame(wire.Item, 0, good, nil)
+		}, "before the message before it was complete"},
+		{"credit without a stream", func(c *rawClient) {
+			c.hello().frame(wire.Call, wire.More, good, firstFragment(1<<20)).frame(wire.Credit, 0, good, []byte{0, 0, 0, 1})
+		}, "no stream in this direction"},
+		{"credit of three bytes", func(c *rawClient) { c.hello().frame(wire.Credit, 0, good, []byte{0, 0, 1}) }, "credit of 3 bytes"},
+		{"credit of 4 GiB", func(c *rawClient) { c.hello().frame(wire.Credit, 0, good, []byte{255, 255, 255, 255}) }, "credit for 4294967295 bytes"},
+		{"end without a stream", func(c *rawClient) {
+			c.hello().frame(wire.Call, wire.More, good, firstFragment(1<<20)).frame(wire.End, 0, good, nil)
+		}, "no stream from the caller"},
+		{"end of the daemon's own call", func(c *rawClient) { c.hello().frame(wire.End, 0, good|1, nil) }, "from the caller only"},
+		{"end that is no map", func(c *rawClient) { c.hello().frame(wire.End, 0, good, []byte{1}) }, "end"},
+		{"flags on an item", func(c *rawClient) { c.hello().frame(wire.Item, wire.Oneway, good, nil) }, "unknown flags"},
 		{"result for the daemon's own id", func(c *rawClient) { c.hello().frame(wire.Result, 0, good, nil) }, "peer's own"},
 	}
 	for _, test := range tests {
@@ -194,6 +211,12 @@ func TestHarmless(t *testing.T) {
 		}},
 		{"envelope that is no CBOR", func(c *rawClient) { c.frame(wire.Call, 0, good, []byte{0xff, 0xff}) }},
 		{"empty call", func(c *rawClient) { c.frame(wire.Call, 0, good, nil) }},
+		{"item for no call", func(c *rawClient) { c.frame(wire.Item, 0, good, full) }},
+		{"large item for no call", func(c *rawClient) {
+			c.frame(wire.Item, wire.More, good, firstFragment(1<<20)).frame(wire.Data, wire.More, good, full)
+		}},
+		{"credit for no call", func(c *rawClient) { c.frame(wire.Credit, 0, daemons, []byte{0, 0, 0, 0}) }},
+		{"end for no call", func(c *rawClient) { c.frame(wire.End, 0, good, nil) }},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -213,6 +236,67 @@ func TestHarmless(t *testing.T) {
 					return
 				}
 			}
+		})
+	}
+}
+
+// TestStreamProtocolErrors sends what is forbidden while a method reads a stream.
+func TestStreamProtocolErrors(t *testing.T) {
+	id := wire.CallID(1, 0, wire.ClientSide)
+	full := make([]byte, wire.MaxPayload)
+	tests := []struct {
+		name string
+		send func(c *rawClient)
+		want string
+	}{
+		{"no credit left", func(c *rawClient) {
+			for range 4 {
+				c.frame(wire.Item, 0, id, full)
+			}
+		}, "no credit left"},
+		{"many empty items", func(c *rawClient) {
+			for range wire.FirstCredit/wire.ItemCost + 1 {
+				c.frame(wire.Item, 0, id, nil)
+			}
+		}, "no credit left"},
+		{"an item larger than a message may be", func(c *rawClient) {
+			c.frame(wire.Item, wire.More, id, firstFragment(5<<20))
+		}, "at most 4194304 are accepted"},
+		{"an item inside another", func(c *rawClient) {
+			c.frame(wire.Item, wire.More, id, firstFragment(1<<20)).frame(wire.Item, 0, id, nil)
+		}, "before the message before it was complete"},
+		{"an item that is too short", func(c *rawClient) {
+			c.frame(wire.Item, wire.More, id, firstFragment(wire.MaxPayload+10)).frame(wire.Data, 0, id, full[:1])
+		}, "do not add up"},
+		{"end inside an item", func(c *rawClient) {
+			c.frame(wire.Item, wire.More, id, firstFragment(1<<20)).frame(wire.End, 0, id, nil)
+		}, "in the middle of an item"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := newRawClient(t, func(in *Incoming) {
+				in.Release()
+				<-in.Context().Done()
+				in.Fail(&wire.ErrorBody{Kind: wire.KindCanceled})
+			}, testLimits).hello()
+			c.frame(wire.Call, wire.Sends, id, callPayload(nil))
+			test.send(c)
+			for {
+				h, p, err := c.next()
+				if err != nil {
+					t.Fatalf("no goaway: %v", err)
+				}
+				var body wire.GoAwayBody
+				if h.Type != wire.GoAway || wire.ParseControl(h.Type, p, &body) != nil {
+					continue
+				}
+				if !strings.Contains(body.Reason, test.want) {
+					t.Errorf("goaway %+v, want a reason with %q", body, test.want)
+				}
+				break
+			}
+			c.tls.NetConn().Close()
+			<-c.s.Done()
 		})
 	}
 }

@@ -20,7 +20,9 @@ type Incoming struct {
 	// Head and Args alias the message: they are valid until Release.
 	Head  wire.CallHead
 	Args  []byte
-	Owned bool // the message is this call's alone; what is decoded may alias it
+	Owned bool      // the message is this call's alone; what is decoded may alias it
+	In    *Inbound  // what the caller sends, nil if nothing
+	Out   *Outbound // what the caller takes, nil if nothing
 
 	message []byte
 	part    assembly // only the reader touches it
@@ -94,6 +96,8 @@ func (t *incoming) leave(in *Incoming) bool {
 		return false
 	}
 	t.slots[slot] = nil
+	in.In.finish(ErrClosed)
+	in.Out.finish(ErrClosed)
 	t.window += in.size
 	t.inFlight--
 	t.busy.Add(-1)
@@ -126,6 +130,8 @@ func (t *incoming) stop() {
 	for _, in := range all {
 		if in != nil {
 			in.ctx.cancel(context.Canceled)
+			in.In.finish(context.Canceled)
+			in.Out.finish(context.Canceled)
 		}
 	}
 }
@@ -169,6 +175,9 @@ func (in *Incoming) Context() context.Context { return &in.ctx }
 
 // Oneway says that nobody waits for a result.
 func (in *Incoming) Oneway() bool { return in.flags&wire.Oneway != 0 }
+
+// Batch says that the arguments are calls themselves.
+func (in *Incoming) Batch() bool { return in.flags&wire.Batch != 0 }
 
 // Retry says that the call may have run before.
 func (in *Incoming) Retry() bool { return in.flags&wire.Retry != 0 }

@@ -173,6 +173,10 @@ func (s *Session) frame(r *reader, h wire.Header) error {
 		}
 		s.canceled(h.ID)
 		return nil
+	case wire.Item:
+		return s.readItem(r, h)
+	case wire.Credit, wire.End:
+		return s.readStreamControl(r, h)
 	case wire.Ping:
 		return r.skip(h.Length)
 	case wire.Hello, wire.GoAway:
@@ -226,6 +230,12 @@ func (r *reader) total(h wire.Header) (total, left int, err error) {
 func (s *Session) readCall(r *reader, h wire.Header) error {
 	in := &Incoming{s: s, id: h.ID, flags: h.Flags &^ wire.More, size: h.Length}
 	in.ctx.parent, in.ctx.epoch = s.base, s.epoch
+	if h.Flags&wire.Sends != 0 {
+		in.In = newInbound(s, h.ID)
+	}
+	if h.Flags&wire.Wants != 0 {
+		in.Out = newOutbound(s, h.ID)
+	}
 	left := h.Length
 	fragmented := h.Flags&wire.More != 0
 	if fragmented {
@@ -278,7 +288,7 @@ func (s *Session) readAnswer(r *reader, h wire.Header) error {
 		}
 		s.calls.mu.Lock()
 		if c := s.calls.find(h.ID); c != nil && c.part.active && !c.part.discard {
-			s.partial -= c.part.total // an error ends a result that had begun
+			s.partial.Add(-int64(c.part.total)) // an error ends a result that had begun
 		}
 		s.calls.mu.Unlock()
 		s.answered(h.ID, Response{Type: h.Type, Payload: p, Owned: owned})
@@ -302,8 +312,8 @@ func (s *Session) readAnswer(r *reader, h wire.Header) error {
 		return protocolErrorf("second result for call id %#x", h.ID)
 	}
 	if !unwanted {
-		if s.partial += total; s.partial > int(s.local.Window) {
-			return protocolErrorf("unfinished results of %d bytes, the window is %d", s.partial, s.local.Window)
+		if sum := s.partial.Add(int64(total)); sum > int64(s.local.Window) {
+			return protocolErrorf("unfinished results and items of %d bytes, the window is %d", sum, s.local.Window)
 		}
 	}
 	c.part = newAssembly(total, unwanted)
@@ -328,6 +338,9 @@ func (s *Session) readData(r *reader, h wire.Header) error {
 	more := h.Flags&wire.More != 0
 	if more && h.Length != wire.MaxPayload {
 		return protocolErrorf("fragment of %d bytes before the last one, want %d", h.Length, wire.MaxPayload)
+	}
+	if stream := s.inbound(h.ID); stream != nil && stream.part.active {
+		return s.readItemPart(r, h, stream, more)
 	}
 	if wire.SideOf(h.ID) == s.side {
 		return s.readResultPart(r, h, more)
@@ -378,7 +391,7 @@ func (s *Session) readResultPart(r *reader, h wire.Header, more bool) error {
 	}
 	part := c.part
 	if !part.discard {
-		s.partial -= part.total
+		s.partial.Add(-int64(part.total))
 	}
 	s.answered(h.ID, Response{Type: wire.Result, Payload: part.buf, Owned: true})
 	return nil

@@ -48,7 +48,7 @@ type Session struct {
 	calls    calls
 	incoming incoming
 	alarm    alarm
-	partial  int // declared bytes of unfinished results; only the reader touches it
+	partial  atomic.Int64 // declared bytes of unfinished results and items
 
 	readState readState
 	heartbeat heartbeat
@@ -284,17 +284,19 @@ func (s *Session) goAway(payload []byte) error {
 // drained ends a session whose peer drains, after the last answer.
 func (s *Session) drained() { s.fail(ErrDraining) }
 
-// sendError answers a call with an error. Its text is cut so that it fits a
-// frame.
-func (s *Session) sendError(id uint32, e *wire.ErrorBody) {
+// sendError answers a call with an error.
+func (s *Session) sendError(id uint32, e *wire.ErrorBody) { s.sendFailure(wire.Error, id, e) }
+
+// sendFailure sends a frame with an error. Its text is cut so that it fits.
+func (s *Session) sendFailure(t wire.Type, id uint32, e *wire.ErrorBody) {
 	e.Message = cut(e.Message)
-	frame, err := wire.AppendControl(nil, wire.Error, id, e)
+	frame, err := wire.AppendControl(nil, t, id, e)
 	if err != nil {
 		e.Data = nil
-		frame, err = wire.AppendControl(nil, wire.Error, id, e)
+		frame, err = wire.AppendControl(nil, t, id, e)
 	}
 	if err != nil {
-		frame, _ = wire.AppendControl(nil, wire.Error, id, &wire.ErrorBody{Kind: wire.KindInternal})
+		frame, _ = wire.AppendControl(nil, t, id, &wire.ErrorBody{Kind: wire.KindInternal})
 	}
 	s.writer.sendFrame(frame)
 }

@@ -85,12 +85,40 @@ func (w *writer) send(ctx context.Context, h wire.Header, head, body []byte) (ui
 	return w.append(h, head, body)
 }
 
+// sendSoon is send for one of many frames that its sender goes on to make: it lets a
+// goroutine write what has come together.
+func (w *writer) sendSoon(ctx context.Context, h wire.Header, head, body []byte) error {
+	w.mu.Lock()
+	for len(w.pend) > maxPending && w.err == nil {
+		if err := w.waitSpace(ctx); err != nil {
+			return err
+		}
+	}
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return w.err
+	}
+	w.add(h, head, body)
+	if !w.flushing {
+		w.flushing = true
+		w.drains.Add(1)
+		go w.drain()
+	}
+	return nil
+}
+
 // append is called with mu held, and unlocks it.
 func (w *writer) append(h wire.Header, head, body []byte) (uint64, error) {
 	if w.err != nil {
 		defer w.mu.Unlock()
 		return 0, w.err
 	}
+	w.add(h, head, body)
+	return w.queued(), nil
+}
+
+// add is called with mu held.
+func (w *writer) add(h wire.Header, head, body []byte) {
 	if w.pend == nil {
 		w.pend = getBuffer(0)
 	}
@@ -98,7 +126,6 @@ func (w *writer) append(h wire.Header, head, body []byte) (uint64, error) {
 	w.pend = wire.AppendHeader(w.pend, h)
 	w.pend = append(w.pend, head...)
 	w.pend = append(w.pend, body...)
-	return w.queued(), nil
 }
 
 // sendFrame queues a frame that is already whole, and waits for space.

@@ -22,6 +22,17 @@ const (
 	TotalSize = 4
 	// MaxHandshake bounds the payload of every frame before the verdict.
 	MaxHandshake = 4 << 10
+	// CreditSize is the length of the payload of a Credit frame.
+	CreditSize = 4
+)
+
+// Credit of streams. PROTOCOL §5.8.
+const (
+	// FirstCredit is what the sender of a stream may send before any Credit frame.
+	FirstCredit = 64 << 10
+	// ItemCost is what an item costs beside its length, so that credit bounds the
+	// number of items, too.
+	ItemCost = 64
 )
 
 // Type says what a frame is. Numbers are only ever appended. PROTOCOL §3.2.
@@ -39,8 +50,11 @@ const (
 	Call   Type = 0x10 // a call, or its first fragment
 	Result Type = 0x11 // the result of a call, or its first fragment
 	Error  Type = 0x12 // a call that failed
-	Data   Type = 0x13 // the next fragment of a Call or Result
+	Data   Type = 0x13 // the next fragment of a Call, Result or Item
 	Cancel Type = 0x14 // the caller no longer waits
+	Item   Type = 0x15 // the next item of a stream, or its first fragment
+	Credit Type = 0x16 // the receiver of a stream takes so many bytes more, or, if 0, no more
+	End    Type = 0x17 // the caller's stream has ended
 
 	Ping   Type = 0x20 // a heartbeat; it has no answer
 	GoAway Type = 0x21 // no new calls, or the end of the session with its reason
@@ -51,7 +65,7 @@ const (
 var typeNames = map[Type]string{
 	Challenge: "challenge", Ident: "ident", Welcome: "welcome", Deny: "deny", Hello: "hello",
 	Call: "call", Result: "result", Error: "error", Data: "data", Cancel: "cancel",
-	Ping: "ping", GoAway: "goaway",
+	Item: "item", Credit: "credit", End: "end", Ping: "ping", GoAway: "goaway",
 }
 
 // String returns the name that docs/protocol.md uses.
@@ -70,13 +84,17 @@ const (
 	More   Flags = 0x01 // further fragments of this message follow in Data frames
 	Oneway Flags = 0x02 // Call: the caller waits for no result
 	Retry  Flags = 0x04 // Call: it may have run before; only an idempotent method accepts it
+	Sends  Flags = 0x08 // Call: a stream from the caller follows
+	Wants  Flags = 0x10 // Call: the caller takes a stream
+	Batch  Flags = 0x20 // Call: the arguments are calls themselves
 )
 
 // allowed are the flags that each frame type may carry; any other is an error.
 var allowed = [256]Flags{
-	Call:   More | Oneway | Retry,
+	Call:   More | Oneway | Retry | Sends | Wants | Batch,
 	Result: More,
 	Data:   More,
+	Item:   More,
 }
 
 // Header is the start of every frame.
@@ -119,6 +137,24 @@ func ParseHeader(b []byte) (Header, error) {
 		return h, fmt.Errorf("wire: %v frame with unknown flags 0x%02x", h.Type, uint8(h.Flags&^allowed[h.Type]))
 	}
 	return h, nil
+}
+
+// AppendCredit appends a whole Credit frame.
+func AppendCredit(dst []byte, id uint32, n int) []byte {
+	dst = AppendHeader(dst, Header{Length: CreditSize, Type: Credit, ID: id})
+	return binary.BigEndian.AppendUint32(dst, uint32(n))
+}
+
+// ParseCredit reads the payload of a Credit frame.
+func ParseCredit(p []byte) (int, error) {
+	if len(p) != CreditSize {
+		return 0, fmt.Errorf("wire: credit of %d bytes, want %d", len(p), CreditSize)
+	}
+	n := binary.BigEndian.Uint32(p)
+	if n > 1<<31-1 {
+		return 0, fmt.Errorf("wire: credit for %d bytes, at most %d are allowed", n, 1<<31-1)
+	}
+	return int(n), nil
 }
 
 // CallID composes the id of a call. The caller chooses slot, generation and

@@ -105,12 +105,20 @@ func sample(t *testing.T) []vector {
 		control("error-denied", "the caller may not", Error, id, &ErrorBody{Kind: KindDenied, Message: "no policy lets email:mallory@bank.example call bank.Deposit", Incident: "7QX2-M4PD"}),
 		control("error-known", "an error that both sides know by name", Error, id, &ErrorBody{Kind: KindApplication, Message: "overdrawn", Name: "bank.overdrawn", Data: []byte{0xa0}}),
 		frame("cancel", "the caller no longer waits", Header{Type: Cancel, ID: id}, nil),
+		frame("call-stream", "a call with a stream each way", Header{Type: Call, Flags: Sends | Wants, ID: id}, call(nil, 0)),
+		frame("call-batch", "Deposit(\"alice\", 100), then Balance of what that returned", Header{Type: Call, Flags: Batch, ID: id}, batchCall(t)),
+		frame("item", "the item 100", Header{Type: Item, ID: id}, []byte{0x18, 0x64}),
+		{"credit", "ok", "65,536 bytes more", AppendCredit(nil, id, 1<<16)},
+		{"credit-stop", "ok", "no more is wanted", AppendCredit(nil, id, 0)},
+		frame("end", "of the caller's stream", Header{Type: End, ID: id}, nil),
+		control("end-error", "why the caller broke off", End, id, &ErrorBody{Kind: KindApplication, Message: "the file is broken"}),
 		frame("ping", "a heartbeat", Header{Type: Ping}, nil),
 		control("goaway-drain", "no new calls", GoAway, 0, &GoAwayBody{Drain: true, Reason: "the daemon is shutting down"}),
 		control("goaway-end", "the end, with its reason", GoAway, 0, &GoAwayBody{Reason: "the certificate has expired", Check: "dates", Incident: "7QX2-M4PD"}),
 		{"bad-type", "unknown frame type 0x7f", "below 0x80 every type must be known", AppendHeader(nil, Header{Type: 0x7f})},
 		{"bad-flags", "unknown flags 0x80", "a flag that is not defined", AppendHeader(nil, Header{Type: Call, Flags: 0x80})},
 		{"bad-flags-ping", "unknown flags 0x01", "a flag of another type", AppendHeader(nil, Header{Type: Ping, Flags: More})},
+		{"bad-credit", "credit of 3 bytes", "a number that is cut short", append(AppendHeader(nil, Header{Type: Credit, Length: 3, ID: id}), 0, 0, 1)},
 		{"bad-length", "65528 bytes", "one byte more than a frame holds", AppendHeader(nil, Header{Type: Call, Length: MaxPayload + 1})},
 		{"bad-call-array", "a call starts with", "an array of three", append(AppendHeader(nil, Header{Type: Call, Length: 4}), 0x83, 0x61, 'a', 0x61)},
 		{"bad-call-object", "object id of 0 bytes", "an empty object id", append(AppendHeader(nil, Header{Type: Call, Length: 6}), 0x84, 0x60, 0x61, 'm', 0xf6, 0x00)},
@@ -123,6 +131,18 @@ func sample(t *testing.T) []vector {
 			return v
 		}().bytes},
 	}
+}
+
+// batchCall is the payload of a batch. PROTOCOL §5.9.
+func batchCall(t *testing.T) []byte {
+	t.Helper()
+	b, err := AppendCallHead(nil, "bank", "batch", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = append(b, 0)
+	b = append(b, "\x84\x67Deposit\xf6\x65alice\x18\x64"...)
+	return append(b, "\x83\x67Balance\xa1\x00\x00\xf6"...)
 }
 
 // parse reads a frame as a receiver would and returns what it says, in a form
@@ -148,6 +168,14 @@ func parse(b []byte) (any, error) {
 	case Hello:
 		body = new(HelloBody)
 	case Error:
+		body = new(ErrorBody)
+	case Credit:
+		n, err := ParseCredit(p)
+		return []any{h, n}, err
+	case End:
+		if len(p) == 0 {
+			return []any{h}, nil
+		}
 		body = new(ErrorBody)
 	case GoAway:
 		body = new(GoAwayBody)
