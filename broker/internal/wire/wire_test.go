@@ -174,7 +174,7 @@ func parse(b []byte) (any, error) {
 		return []any{h, n}, err
 	case End:
 		if len(p) == 0 {
-			return []any{h}, nil
+			return []any{h, p}, nil
 		}
 		body = new(ErrorBody)
 	case GoAway:
@@ -303,6 +303,8 @@ func FuzzFrame(f *testing.F) {
 			}
 		case []byte:
 			again = append(again, body...)
+		case int:
+			again = AppendCredit(nil, h.ID, body)
 		default:
 			again, err = AppendControl(nil, h.Type, h.ID, reflect.ValueOf(body).Interface())
 			if err != nil {
