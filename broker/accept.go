@@ -77,13 +77,20 @@ func (d *Daemon) admit(raw net.Conn, addr netip.AddrPort) {
 	ctx, cancel := context.WithDeadline(d.ctx, deadline)
 	defer cancel()
 	raw.SetDeadline(deadline)
-	defer context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })()
+	// Whatever ends the handshake early must not reach into an accepted connection.
+	disarm := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
+	defer disarm()
 	h := &handshake{daemon: d, raw: raw, peer: &Peer{Address: addr, Session: newSessionID(), Since: time.Now()}}
 	if err := h.run(ctx); err != nil {
 		h.refuse(err)
 		return
 	}
-	cancelDeadline(raw)
+	if !disarm() { // the daemon stops, or the time was up just now
+		h.release()
+		raw.Close()
+		return
+	}
+	raw.SetDeadline(time.Time{})
 	c := h.accepted()
 	if !d.enter(c) {
 		c.release()
@@ -93,8 +100,6 @@ func (d *Daemon) admit(raw net.Conn, addr netip.AddrPort) {
 	d.counters.accepted.Add(1)
 	go c.run()
 }
-
-func cancelDeadline(c net.Conn) { c.SetDeadline(time.Time{}) }
 
 // handshake is a connection that has no verdict yet.
 type handshake struct {

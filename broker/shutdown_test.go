@@ -3,7 +3,9 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -107,5 +109,64 @@ func TestExpiry(t *testing.T) {
 	}
 	if log := w.log.String(); !strings.Contains(log, "the certificate has expired") {
 		t.Errorf("the daemon's log does not say why: %s", log)
+	}
+}
+
+// cutListener hands out connections that tell when they are accepted for good, and
+// count the deadlines in the past that are set after that.
+type cutListener struct {
+	net.Listener
+	accepted func()
+	late     atomic.Int32
+}
+
+func (l *cutListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return &cutConn{Conn: c, l: l}, err
+}
+
+type cutConn struct {
+	net.Conn
+	l    *cutListener
+	done atomic.Bool
+}
+
+func (c *cutConn) SetDeadline(t time.Time) error {
+	switch {
+	case t.IsZero():
+		c.done.Store(true)
+		c.l.accepted()
+	case c.done.Load() && t.Before(time.Now()):
+		c.l.late.Add(1)
+	}
+	return c.Conn.SetDeadline(t)
+}
+
+// TestShutdownRightAfterWelcome begins a shutdown in the moment in which a
+// connection has been accepted: what bounds handshakes must not cut its calls off.
+func TestShutdownRightAfterWelcome(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &cutListener{Listener: inner}
+	w := newWorld(t, func(c *broker.Config) { c.Listener = l })
+	p := w.register("bank", newBank())
+	l.accepted = func() {
+		go w.daemon.Shutdown(context.Background())
+		for { // until the daemon accepts no more
+			c, err := net.Dial("tcp", inner.Addr().String())
+			if err != nil {
+				break
+			}
+			c.Close()
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	p.Call(ctx, "Nothing", nil) // how it ends depends on who was first
+	if n := l.late.Load(); n != 0 {
+		t.Errorf("%d deadlines in the past on an accepted connection, want none", n)
 	}
 }
