@@ -87,6 +87,7 @@ func (d *Daemon) admit(raw net.Conn, addr netip.AddrPort) {
 	}
 	if !disarm() { // the daemon stops, or the time was up just now
 		h.release()
+		d.hookEnded(h.peer, nil)
 		raw.Close()
 		return
 	}
@@ -94,6 +95,7 @@ func (d *Daemon) admit(raw net.Conn, addr netip.AddrPort) {
 	c := h.accepted()
 	if !d.enter(c) {
 		c.release()
+		d.hookEnded(h.peer, nil)
 		raw.Close()
 		return
 	}
@@ -136,11 +138,30 @@ func (h *handshake) run(ctx context.Context) error {
 		return denial
 	}
 	h.release = release
-	if err := h.welcome(); err != nil {
-		release()
+	err := h.connected(ctx)
+	if err == nil {
+		if err = h.welcome(); err == nil {
+			return nil
+		}
+		h.daemon.hookEnded(h.peer, err)
+	}
+	release()
+	return err
+}
+
+// connected asks the daemon's hook.
+func (h *handshake) connected(ctx context.Context) error {
+	hook := h.daemon.config.OnConnect
+	if hook == nil {
+		return nil
+	}
+	err := contained(func() error { return hook(ctx, h.peer) })
+	var denial *validator.Denial
+	if err == nil || errors.As(err, &denial) {
 		return err
 	}
-	return nil
+	return &validator.Denial{Code: validator.DeniedUnspecified, Check: validator.CheckAdmission,
+		Got: "a client for whom the daemon could not prepare", Want: "another attempt later, or a look into the daemon's log", Err: err}
 }
 
 // secure does the TLS handshake.

@@ -6,90 +6,208 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"reflect"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 
 	"github.com/pyrossl/pyrossl/broker/internal/session"
 	"github.com/pyrossl/pyrossl/broker/internal/wire"
-	"github.com/pyrossl/pyrossl/codec"
 	"github.com/pyrossl/pyrossl/validator"
 )
 
+// callee answers the calls that come in on one connection: a client's calls at the
+// daemon, and the daemon's callbacks at a client.
+type callee struct {
+	peer      *Peer
+	session   *session.Session
+	host      host
+	errors    *errorTable
+	log       *slog.Logger
+	intercept Interceptor // nil for none
+	decisions decisionCache
+
+	mu        sync.Mutex
+	own       map[string]*object // what this connection alone may call
+	instances map[*object]any    // of objects with an instance for each connection
+	closed    bool
+}
+
+// host is what a callee needs of the daemon or client that it belongs to.
+type host interface {
+	// find returns an object that every connection sees, or nil.
+	find(name []byte) *object
+	// authorizer decides calls; nil lets the peer call what was exported to it.
+	authorizer() (validator.Authorizer, validator.Versioned)
+	// counted counts a call that came, or one that was denied.
+	counted(denied bool)
+	// follow makes a proxy of a URI that came from the peer.
+	follow(c *callee, uri string) (*Proxy, error)
+	// peerProxy makes a proxy of an object that the peer exports.
+	peerProxy(c *callee, name string) *Proxy
+	// reference returns the URI of a registered value, or "".
+	reference(value any) string
+	// table returns the table of a kind of object that is exported to single
+	// connections.
+	table(kind string, value any, opts []RegisterOption) (*table, *registration, error)
+	// holders counts those connections.
+	holders() *holders
+}
+
 // serve takes one call from its frames to its answer: find, authorize, decode,
 // run, reply. It is the only way to an object.
-func (c *connection) serve(in *session.Incoming) {
-	m := c.daemon.find(in.Head.Object, in.Head.Method)
-	if refusal := c.authorize(m, in); refusal != nil {
-		in.Release()
-		in.Fail(refusal)
+func (c *callee) serve(in *session.Incoming) {
+	if in.Batch() {
+		c.serveBatch(in)
 		return
 	}
-	if m == nil {
-		refusal := c.daemon.missing(string(in.Head.Object), string(in.Head.Method))
-		in.Release()
-		in.Fail(refusal)
-		return
+	kind := validator.KindCall
+	if in.Oneway() {
+		kind = validator.KindOneway
 	}
-	if in.Retry() && !m.idempotent {
+	o, m, refused := c.admit(in.Context(), in.Head.Object, in.Head.Method, kind)
+	if refused == nil {
+		refused = fits(in, m)
+	}
+	if refused != nil {
 		in.Release()
-		in.Fail(&wire.ErrorBody{Kind: wire.KindRetry, Message: fmt.Sprintf("%s.%s is not declared idempotent, so a call that may have run is not run again", m.object, m.name)})
+		in.Fail(refused)
 		return
 	}
 	ctx := in.Context()
 	if in.Head.Metadata != nil {
 		ctx = context.WithValue(ctx, metadataKey{}, in.Head.Metadata)
 	}
-	args, err := m.arguments(ctx, in)
-	in.Release()
-	if err != nil {
-		in.Fail(&wire.ErrorBody{Kind: wire.KindArguments, Message: err.Error()})
+	inv := newInvocation(c, in)
+	defer inv.free()
+	if err := c.invoke(ctx, o, m, inv, kind); err != nil {
+		in.Release()
+		in.Fail(c.failure(ctx, m, err))
+		if o.failed != nil {
+			o.failed(m.name, err)
+		}
 		return
 	}
-	result, err := c.invoke(m, args)
-	if err != nil {
-		c.fail(in, m, err)
-		return
+	switch err := in.Reply(inv.head, inv.body); {
+	case err == nil:
+	case errors.Is(err, session.ErrTooLarge):
+		in.Fail(tooLarge(m, len(inv.head)+len(inv.body)))
 	}
-	c.reply(in, m, result)
+}
+
+// invoke runs a method that has been admitted, inside the interceptors.
+func (c *callee) invoke(ctx context.Context, o *object, m *method, inv *Invocation, kind validator.CallKind) error {
+	o.used()
+	if c.intercept == nil {
+		return inv.run(ctx, o, m)
+	}
+	call := &CallInfo{Object: m.object, Method: m.name, Peer: c.peer, Oneway: kind == validator.KindOneway, Incoming: true}
+	return contained(func() error {
+		return c.intercept(ctx, call, func(ctx context.Context) error { return inv.run(ctx, o, m) })
+	})
+}
+
+// contained turns a panic of an interceptor into an error of the call.
+func contained(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicked{p, debug.Stack()}
+		}
+	}()
+	return f()
+}
+
+// fits refuses calls that are not made the way the method wants.
+func fits(in *session.Incoming, m *method) *wire.ErrorBody {
+	wrong := func(format string, args ...any) *wire.ErrorBody {
+		return &wire.ErrorBody{Kind: wire.KindArguments, Message: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case in.Retry() && !m.idempotent:
+		return &wire.ErrorBody{Kind: wire.KindRetry, Message: fmt.Sprintf("%s.%s is not declared idempotent, so a call that may have run is not run again", m.object, m.name)}
+	case m.sends && in.In == nil:
+		return wrong("no stream came along, want %s", m.signature)
+	case !m.sends && in.In != nil:
+		return wrong("a stream came along, want %s", m.signature)
+	case m.wants && in.Out == nil:
+		return wrong("%s yields a stream, which is taken with broker.Stream", m.signature)
+	case !m.wants && in.Out != nil:
+		return wrong("%s yields no stream", m.signature)
+	}
+	return nil
+}
+
+// admit finds a method and decides whether the peer may call it.
+func (c *callee) admit(ctx context.Context, name, methodName []byte, kind validator.CallKind) (*object, *method, *wire.ErrorBody) {
+	o := c.find(name)
+	var m *method
+	if o != nil {
+		m = o.table.methods[string(methodName)]
+	}
+	if refused := c.authorize(ctx, o, m, name, methodName, kind); refused != nil {
+		return nil, nil, refused
+	}
+	if m == nil {
+		return nil, nil, missing(o, name, methodName)
+	}
+	return o, m, nil
+}
+
+// find returns the object of that name that the peer can see, or nil.
+func (c *callee) find(name []byte) *object {
+	if o := c.host.find(name); o != nil {
+		return o
+	}
+	return c.ownObject(name)
+}
+
+// missing says what there is instead, to a peer who may call it.
+func missing(o *object, name, method []byte) *wire.ErrorBody {
+	if o == nil {
+		return &wire.ErrorBody{Kind: wire.KindNoObject, Message: fmt.Sprintf("no object %q here", name)}
+	}
+	return &wire.ErrorBody{Kind: wire.KindNoMethod, Message: fmt.Sprintf("object %q exposes no method %q, only %q", name, method, o.table.names())}
 }
 
 // authorize is the one step in front of every call. It returns why the call is
 // refused. Objects and methods that do not exist pass it too, so that only who
 // may call them learns that.
-func (c *connection) authorize(m *method, in *session.Incoming) *wire.ErrorBody {
-	kind := validator.KindCall
-	if in.Oneway() {
-		kind = validator.KindOneway
+func (c *callee) authorize(ctx context.Context, o *object, m *method, name, methodName []byte, kind validator.CallKind) *wire.ErrorBody {
+	c.host.counted(false)
+	authorizer, versioned := c.host.authorizer()
+	if authorizer == nil {
+		return nil // a client's own objects are for the daemon that was given them
 	}
 	var decision validator.Decision
-	if m != nil {
-		decision = c.decide(m, kind)
-	} else {
-		decision = c.ask(in.Context(), string(in.Head.Object), string(in.Head.Method), kind)
+	switch {
+	case m != nil:
+		decision = c.decide(authorizer, versioned, m, kind)
+	case o != nil:
+		decision = c.ask(ctx, authorizer, o.table.kind, string(methodName), kind)
+	default:
+		decision = c.ask(ctx, authorizer, string(name), string(methodName), kind)
 	}
 	if decision.Allowed {
 		return nil
 	}
 	incident := newIncident()
-	c.daemon.counters.callsDenied.Add(1)
-	c.daemon.log.LogAttrs(in.Context(), slog.LevelWarn, "call denied",
+	c.host.counted(true)
+	c.log.LogAttrs(ctx, slog.LevelWarn, "call denied",
 		slog.String("incident", incident), slog.String("session", c.peer.Session),
 		slog.String("identity", c.peer.Identity.Name), slog.String("principal", c.peer.Identity.Principal.String()),
-		slog.String("object", string(in.Head.Object)), slog.String("method", string(in.Head.Method)),
+		slog.String("object", string(name)), slog.String("method", string(methodName)),
 		slog.String("rule", decision.Rule), slog.String("reason", decision.Reason))
 	return &wire.ErrorBody{Kind: wire.KindDenied, Message: decision.Reason, Incident: incident}
 }
 
 // ask puts the question to the authorizer. Whatever goes wrong there denies.
-func (c *connection) ask(ctx context.Context, object, method string, kind validator.CallKind) (d validator.Decision) {
+func (c *callee) ask(ctx context.Context, authorizer validator.Authorizer, object, method string, kind validator.CallKind) (d validator.Decision) {
 	defer func() {
 		if p := recover(); p != nil {
-			c.daemon.log.Error("authorizer panicked", "panic", p, "object", object, "method", method, "stack", string(debug.Stack()))
+			c.log.Error("authorizer panicked", "panic", p, "object", object, "method", method, "stack", string(debug.Stack()))
 			d = validator.Decision{Rule: "panic", Reason: "the daemon's authorizer failed"}
 		}
 	}()
-	return c.daemon.config.Authorizer.Authorize(ctx, validator.Request{
+	return authorizer.Authorize(ctx, validator.Request{
 		Identity: &c.peer.Identity, Object: object, Method: method, Kind: kind,
 	})
 }
@@ -111,12 +229,11 @@ type decisionCache struct{ p atomic.Pointer[decisions] }
 // decide answers from the cache when the authorizer's version allows it. The
 // version is read before the question, so that an answer from before a change
 // is never kept as one from after it.
-func (c *connection) decide(m *method, kind validator.CallKind) validator.Decision {
-	v := c.daemon.versioned
-	if v == nil {
-		return c.ask(context.Background(), m.object, m.name, kind)
+func (c *callee) decide(authorizer validator.Authorizer, versioned validator.Versioned, m *method, kind validator.CallKind) validator.Decision {
+	if versioned == nil {
+		return c.ask(context.Background(), authorizer, m.object, m.name, kind)
 	}
-	version := v.Version()
+	version := versioned.Version()
 	key := decisionKey{m, kind}
 	known := c.decisions.p.Load()
 	if known != nil && known.version == version {
@@ -124,132 +241,11 @@ func (c *connection) decide(m *method, kind validator.CallKind) validator.Decisi
 			return d
 		}
 	}
-	d := c.ask(context.Background(), m.object, m.name, kind)
+	d := c.ask(context.Background(), authorizer, m.object, m.name, kind)
 	next := &decisions{version: version, of: map[decisionKey]validator.Decision{key: d}}
 	if known != nil && known.version == version {
 		maps.Copy(next.of, known.of)
 	}
 	c.decisions.p.CompareAndSwap(known, next)
 	return d
-}
-
-// arguments decodes the arguments into the types that the method declares.
-func (m *method) arguments(ctx context.Context, in *session.Incoming) ([]reflect.Value, error) {
-	seq, err := codec.NewSequence(in.Args)
-	if err != nil {
-		return nil, fmt.Errorf("arguments: %s", withoutPrefix(err))
-	}
-	n := seq.Len()
-	if n != len(m.in) && !(m.variadic && n >= len(m.in)-1) {
-		return nil, fmt.Errorf("%d arguments, want %s", n, m.signature())
-	}
-	args := append(make([]reflect.Value, 0, n+2), m.receiver)
-	if m.takesCtx {
-		args = append(args, reflect.ValueOf(ctx))
-	}
-	for i := range n {
-		t := m.in[min(i, len(m.in)-1)]
-		if m.variadic && i >= len(m.in)-1 {
-			t = t.Elem()
-		}
-		v, err := argument(&seq, t, in.Owned)
-		if err != nil {
-			return nil, fmt.Errorf("argument %d, %v: %s", i+1, t, withoutPrefix(err))
-		}
-		args = append(args, v)
-	}
-	return args, nil
-}
-
-var bytesType = reflect.TypeFor[[]byte]()
-
-func argument(seq *codec.Sequence, t reflect.Type, owned bool) (reflect.Value, error) {
-	if owned && t == bytesType {
-		// The message is this call's alone: no copy of what may be megabytes.
-		probe := *seq
-		if raw, err := probe.Raw(); err == nil {
-			if content, ok := wire.BytesItem(raw); ok {
-				*seq = probe
-				return reflect.ValueOf(content[:len(content):len(content)]), nil
-			}
-		}
-	}
-	p := reflect.New(t)
-	if err := seq.Next(p.Interface()); err != nil {
-		return reflect.Value{}, err
-	}
-	return p.Elem(), nil
-}
-
-// panicked is the error of a method that panicked.
-type panicked struct {
-	value any
-	stack []byte
-}
-
-func (p *panicked) Error() string { return fmt.Sprint(p.value) }
-
-// invoke calls the method. A panic ends this call only.
-func (c *connection) invoke(m *method, args []reflect.Value) (result reflect.Value, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &panicked{p, debug.Stack()}
-		}
-	}()
-	out := m.fn.Call(args)
-	if m.fails {
-		if e, _ := out[len(out)-1].Interface().(error); e != nil {
-			return result, e
-		}
-	}
-	if m.out != nil {
-		result = out[0]
-	}
-	return result, nil
-}
-
-// fail answers with the error of a method.
-func (c *connection) fail(in *session.Incoming, m *method, err error) {
-	var p *panicked
-	if errors.As(err, &p) {
-		incident := newIncident()
-		c.daemon.log.Error("method panicked", "incident", incident, "object", m.object, "method", m.name,
-			"identity", c.peer.Identity.Name, "panic", fmt.Sprint(p.value), "stack", string(p.stack))
-		in.Fail(&wire.ErrorBody{Kind: wire.KindInternal, Incident: incident})
-		return
-	}
-	in.Fail(c.daemon.errors.body(err))
-}
-
-// inlineBytes is the size from which a []byte result is sent from where it lies.
-const inlineBytes = 16 << 10
-
-// reply answers with a result.
-func (c *connection) reply(in *session.Incoming, m *method, result reflect.Value) {
-	buf := session.GetBuffer()
-	head, body, err := encode(buf, m.out, result)
-	if err == nil {
-		err = in.Reply(head, body)
-	}
-	session.PutBuffer(head)
-	switch {
-	case err == nil:
-	case errors.Is(err, session.ErrTooLarge):
-		in.Fail(&wire.ErrorBody{Kind: wire.KindTooLarge, Message: fmt.Sprintf("the result of %s.%s, %d bytes, is larger than the caller accepts", m.object, m.name, len(head)+len(body))})
-	default:
-		incident := newIncident()
-		c.daemon.log.Error("result cannot be carried", "incident", incident, "object", m.object, "method", m.name, "error", err)
-		in.Fail(&wire.ErrorBody{Kind: wire.KindInternal, Incident: incident})
-	}
-}
-
-func encode(buf []byte, t reflect.Type, v reflect.Value) (head, body []byte, err error) {
-	if t == nil {
-		return buf, nil, nil
-	}
-	if t == bytesType && v.Len() >= inlineBytes {
-		return wire.AppendBytesHead(buf, v.Len()), v.Bytes(), nil
-	}
-	head, err = codec.Append(buf, v.Interface())
-	return head, nil, err
 }

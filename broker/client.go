@@ -27,6 +27,16 @@ type ClientConfig struct {
 	Identification any
 	// Errors keep their meaning when the daemon lists them too.
 	Errors Errors
+	// Interceptors stand around every call, the first one outermost; CallbackInterceptors
+	// around every call of a daemon to a callback of this client.
+	Interceptors, CallbackInterceptors []Interceptor
+	// Authorizer decides what daemons may call of the callbacks that were passed to them;
+	// when nil they may call what those expose. A daemon's identity is named by the host or
+	// identity in the URI that it was called by.
+	Authorizer validator.Authorizer
+	// References decides about references to objects of other daemons than the one that
+	// they came from, before anything is dialled. When nil they are refused.
+	References func(from, to uri.URI) error
 	// Timeout bounds each call whose context has no deadline, 30 s when 0,
 	// without limit when negative.
 	Timeout time.Duration
@@ -45,11 +55,14 @@ type ClientConfig struct {
 // factor, which all its proxies share; calls run side by side on it. It is safe
 // for concurrent use.
 type Client struct {
-	config ClientConfig
-	steps  validator.Steps
-	errors *errorTable
-	limits wire.Limits
-	log    *slog.Logger
+	config    ClientConfig
+	steps     validator.Steps
+	versioned validator.Versioned
+	side      caller
+	callbacks Interceptor
+	kinds     kinds
+	limits    wire.Limits
+	log       *slog.Logger
 
 	mu     sync.Mutex
 	links  map[linkKey]*link
@@ -75,9 +88,13 @@ func NewClient(c ClientConfig) (*Client, error) {
 	if cl.steps, err = validator.StepsOf(c.Validator); err != nil {
 		return nil, fmt.Errorf("broker: ClientConfig.Validator: %w", err)
 	}
-	if cl.errors, err = newErrorTable(c.Errors); err != nil {
+	table, err := newErrorTable(c.Errors)
+	if err != nil {
 		return nil, err
 	}
+	cl.side = caller{errors: table, log: cl.log, intercept: chain(c.Interceptors)}
+	cl.callbacks = chain(c.CallbackInterceptors)
+	cl.versioned, _ = c.Authorizer.(validator.Versioned)
 	if cl.limits, err = c.Limits.wire(); err != nil {
 		return nil, err
 	}
@@ -145,12 +162,17 @@ func (c *Client) Proxy(ctx context.Context, rawURI string, opts ...ProxyOption) 
 	default:
 		return nil, fmt.Errorf("broker: %s needs a name server, and this client has none; use the object's PYROSSL:// URI", u)
 	}
-	p := &Proxy{client: c, uri: u, ident: c.config.Identification, timeout: c.config.Timeout, idempotent: make(map[string]bool)}
+	return c.proxy(u, opts)
+}
+
+func (c *Client) proxy(u uri.URI, opts []ProxyOption) (*Proxy, error) {
+	p := &Proxy{client: c, uri: u, address: u.Address(), side: &c.side, ident: c.config.Identification, timeout: c.config.Timeout, idempotent: make(map[string]bool)}
 	for _, opt := range opts {
 		if err := opt(p); err != nil {
 			return nil, fmt.Errorf("broker: proxy for %s: %w", u, err)
 		}
 	}
+	var err error
 	if p.link, err = c.linkFor(u, p.ident); err != nil {
 		return nil, err
 	}

@@ -12,20 +12,21 @@ import (
 // connection is an accepted client, as the daemon sees it: a session and who is
 // at its other end.
 type connection struct {
-	daemon    *Daemon
-	peer      *Peer
-	session   *session.Session
-	decisions decisionCache
-	expires   time.Time
-	expiry    *time.Timer
-	release   func()
+	callee
+	daemon  *Daemon
+	expires time.Time
+	expiry  *time.Timer
+	release func()
 }
 
 // accepted makes a connection of a handshake that succeeded.
 func (h *handshake) accepted() *connection {
-	c := &connection{daemon: h.daemon, peer: h.peer, expires: h.expires, release: h.release}
-	c.session = session.New(session.Config{
-		TLS: h.tls, Conn: h.conn, Side: wire.ServerSide, Local: h.daemon.limits,
+	d := h.daemon
+	c := &connection{daemon: d, expires: h.expires, release: h.release}
+	c.callee = callee{peer: h.peer, host: d, errors: d.errors, log: d.log, intercept: d.side.intercept}
+	h.peer.callee = &c.callee
+	c.callee.session = session.New(session.Config{
+		TLS: h.tls, Conn: h.conn, Side: wire.ServerSide, Local: d.limits,
 		Handler: c.serve,
 		Base:    context.WithValue(context.Background(), callerKey{}, h.peer),
 	})
@@ -60,10 +61,12 @@ func (c *connection) run() {
 	c.expiry.Stop()
 	c.session.Close()
 	c.waitHandlers()
+	c.endExports()
 	d.mu.Lock()
 	delete(d.open, c)
 	d.mu.Unlock()
 	c.release()
+	d.hookEnded(c.peer, err)
 	if session.IsClosed(err) {
 		d.log.Debug("disconnected", "session", c.peer.Session)
 		return
@@ -128,3 +131,16 @@ func (c *connection) drain(ctx context.Context) (answered bool) {
 
 // drainGrace is how long a client may take to leave after its last answer.
 const drainGrace = 500 * time.Millisecond
+
+// hookEnded tells OnDisconnect of a connection that OnConnect has seen.
+func (d *Daemon) hookEnded(p *Peer, err error) {
+	if d.config.OnDisconnect == nil {
+		return
+	}
+	if session.IsClosed(err) {
+		err = nil
+	}
+	if failed := contained(func() error { d.config.OnDisconnect(p, err); return nil }); failed != nil {
+		d.log.Error("OnDisconnect panicked", "session", p.Session, "panic", failed)
+	}
+}

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,6 +42,17 @@ type Config struct {
 
 	// Errors keep their meaning for callers that list them too.
 	Errors Errors
+	// Interceptors stand around every call, the first one outermost.
+	Interceptors []Interceptor
+	// OnConnect is called before a client is welcomed, in the handshake's time. Its
+	// error refuses the client, in its words if it is a *validator.Denial. It may keep
+	// values in the Peer. OnDisconnect is called when an accepted connection has ended,
+	// with why, nil if the client left.
+	OnConnect    func(context.Context, *Peer) error
+	OnDisconnect func(*Peer, error)
+	// Client follows references to objects of other daemons that clients pass; when nil
+	// they are refused.
+	Client *Client
 	// Limits of one connection.
 	Limits Limits
 	// HandshakeTimeout is the time from accept to the verdict, 5 s when 0.
@@ -68,6 +78,8 @@ type Daemon struct {
 	tls       *tls.Config
 	versioned validator.Versioned // the authorizer, when its decisions may be kept
 	errors    *errorTable
+	side      caller
+	kinds     kinds
 	limits    wire.Limits
 	listener  net.Listener
 	host      string
@@ -81,6 +93,7 @@ type Daemon struct {
 	draining bool
 	open     map[*connection]struct{}
 	objects  atomic.Pointer[registry]
+	urls     references      // of registered objects; guarded by mu
 	ctx      context.Context // ends when no more connections are accepted
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
@@ -95,7 +108,7 @@ type counters struct {
 // out; connections are accepted once Serve runs. It refuses to start when its
 // own certificate does not cover the host that it publishes.
 func NewDaemon(c Config) (*Daemon, error) {
-	d := &Daemon{config: c, log: c.Logger, open: make(map[*connection]struct{})}
+	d := &Daemon{config: c, log: c.Logger, open: make(map[*connection]struct{}), urls: make(references)}
 	if d.log == nil {
 		d.log = slog.Default()
 	}
@@ -140,6 +153,7 @@ func (d *Daemon) configure() (err error) {
 	if d.limits, err = c.Limits.wire(); err != nil {
 		return err
 	}
+	d.side = caller{errors: d.errors, log: d.log, intercept: chain(c.Interceptors)}
 	if c.HandshakeTimeout == 0 {
 		c.HandshakeTimeout = 5 * time.Second
 	}
@@ -230,45 +244,39 @@ func (d *Daemon) Register(name string, object any, opts ...RegisterOption) (uri.
 		return uri.URI{}, err
 	}
 	d.objects.Store(&next)
+	d.urls.add(object, d.uri(name).String())
+	if o.life != nil {
+		o.life.start(func() { d.unregister(o, "not called for "+o.life.age.String()) })
+	}
 	return d.uri(name), nil
 }
 
-// Unregister takes an object away. Calls that run on it finish.
+// Unregister takes an object away. Calls that run on it finish. The object is told if
+// it is a [Releaser].
 func (d *Daemon) Unregister(name string) error {
 	if name == SelfName {
 		return fmt.Errorf("broker: %s is part of the daemon and cannot be unregistered", name)
 	}
+	o := (*d.objects.Load())[name]
+	if o == nil || !d.unregister(o, "unregistered") {
+		return fmt.Errorf("broker: object %q is not registered", name)
+	}
+	return nil
+}
+
+// unregister reports false when the object was gone before.
+func (d *Daemon) unregister(o *object, why string) bool {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	next, err := d.objects.Load().without(name)
-	if err != nil {
-		return err
+	if (*d.objects.Load())[o.name] != o {
+		d.mu.Unlock()
+		return false
 	}
+	next := d.objects.Load().without(o.name)
 	d.objects.Store(&next)
-	return nil
-}
-
-// find returns the method, or nil.
-func (d *Daemon) find(object, method []byte) *method {
-	d.counters.calls.Add(1)
-	if o := (*d.objects.Load())[string(object)]; o != nil {
-		return o.methods[string(method)]
-	}
-	return nil
-}
-
-// missing says what there is instead, to a caller who may call it.
-func (d *Daemon) missing(object, method string) *wire.ErrorBody {
-	o := (*d.objects.Load())[object]
-	if o == nil {
-		return &wire.ErrorBody{Kind: wire.KindNoObject, Message: fmt.Sprintf("no object %q here", object)}
-	}
-	names := make([]string, 0, len(o.methods))
-	for n := range o.methods {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	return &wire.ErrorBody{Kind: wire.KindNoMethod, Message: fmt.Sprintf("object %q exposes no method %q, only %q", object, method, names)}
+	d.urls.drop(o.value)
+	d.mu.Unlock()
+	o.end(why)
+	return true
 }
 
 // Serve accepts connections until ctx ends or Shutdown or Close is called. When
@@ -347,7 +355,11 @@ func (d *Daemon) Close() error {
 	for c := range d.open {
 		go c.close("the daemon was closed")
 	}
+	objects := *d.objects.Load()
 	d.mu.Unlock()
 	d.running.Wait()
+	for _, o := range objects {
+		o.life.stop()
+	}
 	return nil
 }

@@ -36,8 +36,9 @@ type Connection struct {
 
 // dialed is a connection after Welcome.
 type dialed struct {
-	info    Connection
-	session *session.Session
+	callee
+	uri  uri.URI
+	info Connection
 }
 
 // dial connects: TCP, TLS, verdict. It sends nothing of ours before the verdict
@@ -86,16 +87,24 @@ func (c *Client) handshake(ctx context.Context, raw net.Conn, config *tls.Config
 		return nil, err
 	}
 	cs := t.ConnectionState()
-	return &dialed{
+	d := &dialed{
+		uri: u,
 		info: Connection{
 			Session: body.Session, Address: u.Address(), Principal: body.Principal, Name: body.Name, Roles: body.Roles,
 			User: body.User, NotAfter: time.Unix(body.NotAfter, 0).UTC(), Limits: limitsOf(body.Limits),
 			Server: serverNames(cs.PeerCertificates[0]), KeyShare: cs.CurveID.String(),
 		},
-		session: session.New(session.Config{
-			TLS: t, Conn: conn, Side: wire.ClientSide, Local: c.limits, Remote: body.Limits, OnDrain: onDrain,
-		}),
-	}, nil
+	}
+	d.callee = callee{
+		host: &clientHost{c, d}, errors: c.side.errors, log: c.log, intercept: c.callbacks,
+		peer: daemonPeer(cs, u, raw, body.Session),
+	}
+	d.peer.callee = &d.callee
+	d.session = session.New(session.Config{
+		TLS: t, Conn: conn, Side: wire.ClientSide, Local: c.limits, Remote: body.Limits, OnDrain: onDrain,
+		Handler: d.serve, Base: context.WithValue(context.Background(), callerKey{}, d.peer),
+	})
+	return d, nil
 }
 
 func serverNames(leaf *x509.Certificate) []string {

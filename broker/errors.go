@@ -31,6 +31,7 @@ const (
 	KindDraining    = Kind(wire.KindDraining)    // not run: the daemon takes no new calls
 	KindTooLarge    = Kind(wire.KindTooLarge)    // a message exceeds the other side's limit
 	KindRetry       = Kind(wire.KindRetry)       // not run: repeated, but not idempotent
+	KindBusy        = Kind(wire.KindBusy)        // not run: too many calls
 
 	// KindLost: the connection was lost. Error.MayHaveRun says what is known of
 	// the call.
@@ -54,6 +55,7 @@ var kindTexts = map[Kind]string{
 	KindDraining:    "daemon is shutting down",
 	KindTooLarge:    "message too large",
 	KindRetry:       "not repeated",
+	KindBusy:        "too many calls",
 	KindLost:        "connection lost",
 	KindResult:      "result does not fit",
 	KindUnreachable: "unreachable",

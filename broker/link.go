@@ -109,6 +109,8 @@ func (l *link) dial(a *attempt) {
 			defer l.client.wg.Done()
 			d.session.Run()
 			d.session.Close()
+			d.session.Wait()
+			d.endExports()
 		}()
 	} else if d != nil {
 		d.session.Kill()

@@ -8,30 +8,44 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
-	"strings"
-
-	"github.com/pyrossl/pyrossl/codec"
+	"time"
 )
 
-// object is what Register makes: a fixed table of what may be called.
+// object is something that can be called: a name, and a fixed table of methods.
 type object struct {
-	name    string
-	value   any
+	name  string
+	value any           // what was registered
+	recv  reflect.Value // of value; zero when instances are made on demand
+	table *table
+
+	instances *instances // nil for a single instance
+	life      *lifetime  // nil for one that ends with the daemon
+	shared    *holders   // of an object that was exported to a connection
+	callback  *Local     // that it was made from; guarded by its callee's mu
+	failed    func(method string, err error)
+}
+
+// names lists what a table exposes.
+func (t *table) names() []string { return slices.Sorted(maps.Keys(t.methods)) }
+
+// table is what a type exposes. It belongs to a kind of object, not to one of them.
+type table struct {
+	kind    string // what the authorizer and the log call objects with this table
+	typ     reflect.Type
 	methods map[string]*method
 }
 
-// method is one row of the table.
+// method is one row of a table.
 type method struct {
-	object     string
+	object     string // the table's kind
 	name       string
-	fn         reflect.Value // takes the receiver first: calling that costs less than a method value
-	receiver   reflect.Value
-	takesCtx   bool
-	variadic   bool
-	in         []reflect.Type // without the context
-	out        reflect.Type   // nil when it returns no value
-	fails      bool           // its last result is an error
+	signature  string
 	idempotent bool
+	sends      bool // it takes a stream
+	wants      bool // it yields one
+	// run decodes the arguments, calls the method and encodes its result. The error
+	// is the method's, or an *argumentError.
+	run func(ctx context.Context, o *object, inv *Invocation) error
 }
 
 // RegisterOption changes how an object is exposed.
@@ -41,6 +55,9 @@ type registration struct {
 	expose     []string
 	iface      reflect.Type
 	idempotent []string
+	attributes []attribute
+	transient  time.Duration
+	failed     func(method string, err error)
 }
 
 // Expose exposes these methods and no others.
@@ -79,44 +96,70 @@ func IdempotentMethods(methods ...string) RegisterOption {
 	}
 }
 
-var (
-	contextType = reflect.TypeFor[context.Context]()
-	errorType   = reflect.TypeFor[error]()
-)
-
 // newObject lists what value exposes. It refuses a value of which any exposed
 // method cannot be carried, naming the method and the reason.
 func newObject(name string, value any, opts []RegisterOption) (*object, error) {
-	v := reflect.ValueOf(value)
-	if !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, fmt.Errorf("broker: object %q is nil", name)
+	reg, err := newRegistration(name, opts)
+	if err != nil {
+		return nil, err
 	}
-	var reg registration
+	o := &object{name: name, value: value}
+	switch v := value.(type) {
+	case *instances:
+		o.instances = v
+		o.table, err = newTable(name, v.typ, reg)
+	default:
+		o.recv = reflect.ValueOf(value)
+		if !o.recv.IsValid() || o.recv.Kind() == reflect.Pointer && o.recv.IsNil() {
+			return nil, fmt.Errorf("broker: object %q is nil", name)
+		}
+		o.table, err = newTable(name, o.recv.Type(), reg)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if reg.transient > 0 {
+		o.life = &lifetime{age: reg.transient}
+	}
+	return o, nil
+}
+
+func newRegistration(name string, opts []RegisterOption) (*registration, error) {
+	reg := new(registration)
 	for _, opt := range opts {
-		if err := opt(&reg); err != nil {
+		if err := opt(reg); err != nil {
 			return nil, fmt.Errorf("broker: object %q: %w", name, err)
 		}
 	}
-	names, err := reg.methodNames(v.Type())
+	return reg, nil
+}
+
+// newTable lists what objects of a type expose.
+func newTable(kind string, typ reflect.Type, reg *registration) (*table, error) {
+	names, err := reg.methodNames(typ)
 	if err != nil {
-		return nil, fmt.Errorf("broker: object %q: %w", name, err)
+		return nil, fmt.Errorf("broker: object %q: %w", kind, err)
 	}
-	o := &object{name: name, value: value, methods: make(map[string]*method, len(names))}
+	t := &table{kind: kind, typ: typ, methods: make(map[string]*method, len(names))}
 	for _, n := range names {
-		m, err := newMethod(name, n, v)
-		if err != nil {
+		of, _ := typ.MethodByName(n)
+		if t.methods[n], err = newMethod(kind, n, of.Func, true); err != nil {
 			return nil, err
 		}
-		o.methods[n] = m
+	}
+	for _, a := range reg.attributes {
+		if err := a.addTo(t); err != nil {
+			return nil, err
+		}
 	}
 	for _, n := range reg.idempotent {
-		m, ok := o.methods[n]
+		m, ok := t.methods[n]
 		if !ok {
-			return nil, fmt.Errorf("broker: object %q: IdempotentMethods names %q, which is not exposed", name, n)
+			return nil, fmt.Errorf("broker: object %q: IdempotentMethods names %q, which is not exposed", kind, n)
 		}
 		m.idempotent = true
 	}
-	return o, nil
+	return t, nil
 }
 
 // methodNames are the methods to expose. Nothing that the type inherits by
@@ -142,12 +185,15 @@ func (r *registration) methodNames(t reflect.Type) ([]string, error) {
 	}
 	for i := range t.NumMethod() {
 		m := t.Method(i)
+		if hook, ok := hooks[m.Name]; ok && t.Implements(hook) {
+			continue // for the daemon to call, not for clients
+		}
 		if from := inherited(t, m); from != nil {
 			return nil, fmt.Errorf("method %s of %v comes from the embedded %v: name what is to be exposed with Expose or ExposeAs, or do not embed it", m.Name, t, from)
 		}
 		names = append(names, m.Name)
 	}
-	if len(names) == 0 {
+	if len(names) == 0 && len(r.attributes) == 0 {
 		return nil, fmt.Errorf("type %v has no exported methods (a pointer may have some: pass &value)", t)
 	}
 	return names, nil
@@ -199,70 +245,6 @@ func embeddedWith(s reflect.Type, name string) reflect.Type {
 	return nil
 }
 
-// newMethod checks that a method can be carried.
-func newMethod(object, name string, receiver reflect.Value) (*method, error) {
-	of, _ := receiver.Type().MethodByName(name)
-	m := &method{object: object, name: name, fn: of.Func, receiver: receiver}
-	refuse := func(format string, args ...any) (*method, error) {
-		return nil, fmt.Errorf("broker: method %s.%s cannot be exposed: %s", object, name, fmt.Sprintf(format, args...))
-	}
-	t := of.Type
-	m.variadic = t.IsVariadic()
-	for i := 1; i < t.NumIn(); i++ {
-		in := t.In(i)
-		if in == contextType {
-			if i > 1 {
-				return refuse("its context is argument %d, want it first", i)
-			}
-			m.takesCtx = true
-			continue
-		}
-		if err := codec.CheckType(in); err != nil {
-			return refuse("argument %d: %v", i, strings.TrimPrefix(err.Error(), "codec: "))
-		}
-		m.in = append(m.in, in)
-	}
-	switch n := t.NumOut(); {
-	case n > 2:
-		return refuse("it returns %d values, want at most one and an error", n)
-	case n == 2 && t.Out(1) != errorType:
-		return refuse("its second result is %v, want error", t.Out(1))
-	case n == 2 && t.Out(0) == errorType:
-		return refuse("it returns two errors")
-	case n == 2 || n == 1 && t.Out(0) != errorType:
-		m.out = t.Out(0)
-		if err := codec.CheckType(m.out); err != nil {
-			return refuse("its result: %v", strings.TrimPrefix(err.Error(), "codec: "))
-		}
-		m.fails = n == 2
-	case n == 1:
-		m.fails = true
-	}
-	return m, nil
-}
-
-// signature prints a method as a caller sees it.
-func (m *method) signature() string {
-	var b strings.Builder
-	b.WriteString(m.name)
-	b.WriteByte('(')
-	for i, t := range m.in {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		if m.variadic && i == len(m.in)-1 {
-			fmt.Fprintf(&b, "...%v", t.Elem())
-		} else {
-			fmt.Fprint(&b, t)
-		}
-	}
-	b.WriteByte(')')
-	if m.out != nil {
-		fmt.Fprintf(&b, " %v", m.out)
-	}
-	return b.String()
-}
-
 // registry is the set of objects of a daemon, replaced whole at each change.
 type registry map[string]*object
 
@@ -278,11 +260,8 @@ func (r registry) with(o *object) (registry, error) {
 	return next, nil
 }
 
-func (r registry) without(name string) (registry, error) {
-	if _, ok := r[name]; !ok {
-		return nil, fmt.Errorf("broker: object %q is not registered", name)
-	}
+func (r registry) without(name string) registry {
 	next := maps.Clone(r)
 	delete(next, name)
-	return next, nil
+	return next
 }

@@ -26,6 +26,7 @@ type Peer struct {
 	Since   time.Time
 
 	values sync.Map
+	callee *callee // of the connection
 }
 
 // Set keeps a value for as long as the connection lives. Keys are compared as
@@ -44,6 +45,14 @@ func Caller(ctx context.Context) *Peer {
 	return p
 }
 
+// calleeOf returns the connection that the call of ctx came on, or nil.
+func calleeOf(ctx context.Context) *callee {
+	if p := Caller(ctx); p != nil {
+		return p.callee
+	}
+	return nil
+}
+
 type metadataKey struct{}
 
 // Metadata returns what the caller sent along with WithMetadata. It is the
@@ -59,4 +68,40 @@ type outgoingMetadataKey struct{}
 // context.
 func WithMetadata(ctx context.Context, m map[string]string) context.Context {
 	return context.WithValue(ctx, outgoingMetadataKey{}, m)
+}
+
+// correlationKey is the metadata that joins the calls that one call leads to.
+const correlationKey = "correlation-id"
+
+type correlationContextKey struct{}
+
+// WithCorrelation gives the calls made with the context, and those that they lead to
+// elsewhere, an id by which their logs can be joined.
+func WithCorrelation(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, correlationContextKey{}, id)
+}
+
+// Correlation returns the id that WithCorrelation gave, here or at the caller's, or "".
+// It is passed on by calls made with the context of a call.
+func Correlation(ctx context.Context) string {
+	if id, ok := ctx.Value(correlationContextKey{}).(string); ok {
+		return id
+	}
+	return Metadata(ctx)[correlationKey]
+}
+
+// outgoing is the metadata of a call made with ctx.
+func outgoing(ctx context.Context) map[string]string {
+	m, _ := ctx.Value(outgoingMetadataKey{}).(map[string]string)
+	id := Correlation(ctx)
+	if id == "" || m[correlationKey] == id {
+		return m
+	}
+	with := map[string]string{correlationKey: id}
+	for k, v := range m {
+		if k != correlationKey {
+			with[k] = v
+		}
+	}
+	return with
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,21 +18,35 @@ import (
 
 // Proxy calls one object. It is safe for concurrent use.
 type Proxy struct {
-	client     *Client
 	uri        uri.URI
+	address    string // of the other side, for errors
+	client     *Client
 	link       *link
+	peer       *callee // instead of client and link: the connection whose peer exports the object
+	side       *caller
 	ident      any
 	timeout    time.Duration
 	idempotent map[string]bool
 }
 
-// URI is what the proxy was made from.
+// caller is what calls need of the client or daemon that makes them.
+type caller struct {
+	errors    *errorTable
+	log       *slog.Logger
+	intercept Interceptor // nil for none
+}
+
+// URI is what the proxy was made from. For an object that the other side exports over
+// its own connection it has nothing but the object.
 func (p *Proxy) URI() uri.URI { return p.uri }
 
 // Connect connects, if there is no connection yet, and returns how the daemon
 // sees this client. The error is a *ConnectionDeniedError, or an *Error of
 // KindUnreachable.
 func (p *Proxy) Connect(ctx context.Context) (Connection, error) {
+	if p.peer != nil {
+		return Connection{}, fmt.Errorf("broker: %s is exported over its peer's own connection, which is there already or never again", p.uri.Object)
+	}
 	d, err := p.link.get(ctx)
 	if err != nil {
 		return Connection{}, err
@@ -40,7 +56,10 @@ func (p *Proxy) Connect(ctx context.Context) (Connection, error) {
 
 // Call calls a method and waits for its result, which is decoded into result, a
 // pointer; nil drops it. The arguments may be anything that the codec carries;
-// they must not be changed until Call returns.
+// they must not be changed until Call returns. One of them may be an
+// iter.Seq2[T, error], if the method takes a stream: it is run by this goroutine, and
+// the call ends only after it has returned. A *Proxy and an [Local] object travel as
+// references, and a result that is one is decoded into a *Proxy.
 //
 // The method runs at most once. Only if the connection was lost and the method
 // is declared idempotent on both sides, or has certainly not run, is it called
@@ -48,7 +67,34 @@ func (p *Proxy) Connect(ctx context.Context) (Connection, error) {
 //
 // The error is an *Error, or a *ConnectionDeniedError.
 func (p *Proxy) Call(ctx context.Context, method string, result any, args ...any) error {
-	resp, err := p.call(ctx, method, 0, nil, args)
+	if p.side.intercept == nil {
+		return p.plainCall(ctx, method, result, args)
+	}
+	info := p.info(method, false)
+	return p.side.intercept(ctx, &info, func(ctx context.Context) error { return p.plainCall(ctx, method, result, args) })
+}
+
+func (p *Proxy) info(method string, oneway bool) CallInfo {
+	return CallInfo{Object: p.uri.Object, Method: method, URI: p.where(), Oneway: oneway}
+}
+
+// where is the URI as text, also of an object that the peer exports.
+func (p *Proxy) where() string {
+	if p.peer != nil {
+		return peerScheme + p.uri.Object
+	}
+	return p.uri.String()
+}
+
+func (p *Proxy) plainCall(ctx context.Context, method string, result any, args []any) error {
+	if slices.ContainsFunc(args, isStream) {
+		plain, push, err := splitStream(args)
+		if err != nil {
+			return p.failure(KindArguments, method, err, false)
+		}
+		return p.send(ctx, method, result, plain, push)
+	}
+	resp, c, err := p.call(ctx, method, 0, nil, args)
 	if err != nil {
 		return err
 	}
@@ -56,16 +102,23 @@ func (p *Proxy) Call(ctx context.Context, method string, result any, args ...any
 	if resp.Type == wire.Error {
 		return p.remoteError(method, resp.Payload)
 	}
-	if err := decodeResult(resp, result); err != nil {
+	if err := c.decodeResult(resp, result); err != nil {
 		return p.failure(KindResult, method, err, true)
 	}
 	return nil
 }
 
 // Oneway calls a method and returns when the call is queued for sending.
-// Whatever becomes of it, nobody is told but the client's logger. It runs at
-// most once.
+// Whatever becomes of it, nobody is told but the logger. It runs at most once.
 func (p *Proxy) Oneway(ctx context.Context, method string, args ...any) error {
+	if p.side.intercept == nil {
+		return p.plainOneway(ctx, method, args)
+	}
+	info := p.info(method, true)
+	return p.side.intercept(ctx, &info, func(ctx context.Context) error { return p.plainOneway(ctx, method, args) })
+}
+
+func (p *Proxy) plainOneway(ctx context.Context, method string, args []any) error {
 	after := func(resp *session.Response) {
 		var err error
 		switch {
@@ -76,20 +129,27 @@ func (p *Proxy) Oneway(ctx context.Context, method string, args ...any) error {
 		default:
 			return
 		}
-		p.client.log.Warn("oneway call failed", "error", err)
+		p.side.log.Warn("oneway call failed", "error", err)
 	}
-	_, err := p.call(ctx, method, wire.Oneway, after, args)
+	_, _, err := p.call(ctx, method, wire.Oneway, after, args)
 	return err
 }
 
-// call sends a call, again where that is safe, and returns the answer.
-func (p *Proxy) call(ctx context.Context, method string, flags wire.Flags, after func(*session.Response), args []any) (session.Response, error) {
-	timeout := p.timeout
+// deadline is how long a call may take: the time that ctx leaves, or else the
+// given default. 0 means that the time is up, less than that that there is no limit.
+func deadline(ctx context.Context, otherwise time.Duration) time.Duration {
 	if end, ok := ctx.Deadline(); ok {
-		timeout = time.Until(end)
-		if timeout <= 0 {
-			return session.Response{}, p.failure(KindDeadline, method, context.DeadlineExceeded, false)
-		}
+		return max(0, time.Until(end))
+	}
+	return otherwise
+}
+
+// call sends a call, again where that is safe, and returns the answer and the
+// connection that it came on.
+func (p *Proxy) call(ctx context.Context, method string, flags wire.Flags, after func(*session.Response), args []any) (session.Response, *callee, error) {
+	timeout := deadline(ctx, p.timeout)
+	if timeout == 0 {
+		return session.Response{}, nil, p.failure(KindDeadline, method, context.DeadlineExceeded, false)
 	}
 	started := time.Now()
 	for n := 0; ; n++ {
@@ -97,16 +157,16 @@ func (p *Proxy) call(ctx context.Context, method string, flags wire.Flags, after
 		if n > 0 && timeout > 0 {
 			left = timeout - time.Since(started)
 		}
-		resp, err := p.once(ctx, method, flags, after, args, left)
+		resp, c, err := p.once(ctx, method, flags, after, args, left)
 		if err == nil {
-			return resp, nil
+			return resp, c, nil
 		}
 		retry, mayHaveRun := p.again(err, n, method, flags)
 		if mayHaveRun {
 			flags |= wire.Retry
 		}
 		if wait := backoff(n); !retry || timeout > 0 && timeout-time.Since(started) <= wait || !sleep(ctx, wait) {
-			return resp, everRun(err, flags)
+			return resp, nil, everRun(err, flags)
 		}
 	}
 }
@@ -143,7 +203,7 @@ const maxReconnects = 6
 // more, and whether it may have run.
 func (p *Proxy) again(err error, n int, method string, flags wire.Flags) (retry, repeated bool) {
 	var e *Error
-	if !errors.As(err, &e) {
+	if !errors.As(err, &e) || p.peer != nil {
 		return false, false
 	}
 	switch e.Kind {
@@ -160,75 +220,119 @@ func (p *Proxy) again(err error, n int, method string, flags wire.Flags) (retry,
 
 // once sends a call once. A refusal to take it is an error here, so that call
 // can try another connection.
-func (p *Proxy) once(ctx context.Context, method string, flags wire.Flags, after func(*session.Response), args []any, timeout time.Duration) (session.Response, error) {
-	d, err := p.connection(ctx, timeout)
+func (p *Proxy) once(ctx context.Context, method string, flags wire.Flags, after func(*session.Response), args []any, timeout time.Duration) (session.Response, *callee, error) {
+	c, err := p.connection(ctx, timeout)
 	if err != nil {
-		return session.Response{}, p.contextual(err, method)
+		return session.Response{}, nil, p.contextual(err, method)
 	}
-	buf := session.GetBuffer()
-	head, body, err := p.encode(ctx, buf, method, args, timeout)
+	head, body, err := p.encode(ctx, c, session.GetBuffer(), method, args, timeout)
 	if err != nil {
-		session.PutBuffer(buf)
-		return session.Response{}, p.failure(KindArguments, method, err, false)
+		session.PutBuffer(head)
+		return session.Response{}, nil, p.failure(KindArguments, method, err, false)
 	}
-	resp, err := d.session.Call(ctx, &session.Request{Flags: flags, Head: head, Body: body, Timeout: max(timeout, 0), After: after})
+	resp, err := c.session.Call(ctx, &session.Request{Flags: flags, Head: head, Body: body, Timeout: max(timeout, 0), After: after})
 	session.PutBuffer(head)
 	if err == nil && resp.Type == wire.Error && drainingError(resp.Payload) {
 		err = p.remoteError(method, resp.Payload)
 		resp.Release()
-		return session.Response{}, err
+		return session.Response{}, nil, err
 	}
 	if err != nil {
-		return session.Response{}, p.lost(err, method)
+		return session.Response{}, nil, p.lost(err, method)
 	}
-	return resp, nil
+	return resp, c, nil
 }
 
-// connection is p.link.get, bounded by the call's timeout.
-func (p *Proxy) connection(ctx context.Context, timeout time.Duration) (*dialed, error) {
+// connection is a live one, made if there is none within the call's timeout.
+func (p *Proxy) connection(ctx context.Context, timeout time.Duration) (*callee, error) {
+	if p.peer != nil {
+		return p.peer, nil
+	}
 	if d := p.link.alive(); d != nil {
-		return d, nil
+		return &d.callee, nil
 	}
 	if timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	return p.link.get(ctx)
+	d, err := p.link.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &d.callee, nil
 }
 
 // encode writes the envelope and the arguments. A large last []byte is sent from
 // where it lies.
-func (p *Proxy) encode(ctx context.Context, buf []byte, method string, args []any, timeout time.Duration) (head, body []byte, err error) {
+func (p *Proxy) encode(ctx context.Context, c *callee, buf []byte, method string, args []any, timeout time.Duration) (head, body []byte, err error) {
 	var millis uint64
 	if timeout > 0 {
 		millis = max(1, uint64(timeout/time.Millisecond))
 	}
-	metadata, _ := ctx.Value(outgoingMetadataKey{}).(map[string]string)
-	if head, err = wire.AppendCallHead(buf, p.uri.Object, method, metadata, millis); err != nil {
+	if head, err = wire.AppendCallHead(buf, p.uri.Object, method, outgoing(ctx), millis); err != nil {
 		return buf, nil, err
 	}
 	for i, arg := range args {
 		if b, ok := arg.([]byte); ok && i == len(args)-1 && len(b) >= inlineBytes {
 			return wire.AppendBytesHead(head, len(b)), b, nil
 		}
-		if head, err = codec.Append(head, arg); err != nil {
-			return buf, nil, fmt.Errorf("argument %d: %s", i+1, withoutPrefix(err))
+		if head, err = c.appendArgument(head, arg); err != nil {
+			return head, nil, fmt.Errorf("argument %d: %s", i+1, withoutPrefix(err))
 		}
 	}
 	return head, nil, nil
+}
+
+// appendArgument encodes an argument, or a reference to it.
+func (c *callee) appendArgument(dst []byte, arg any) ([]byte, error) {
+	switch v := arg.(type) {
+	case *Batch:
+		return v.encode(c, dst)
+	case *Pending:
+		return dst, errors.New("the result of a call of a batch has a meaning in that batch only")
+	case *Local:
+		name, err := c.pass(v)
+		if err != nil {
+			return dst, err
+		}
+		return codec.Append(dst, peerScheme+name)
+	case *Proxy:
+		if v != nil && v.peer != nil {
+			return dst, fmt.Errorf("%s is exported over a connection of its own, and cannot be passed on", v.uri.Object)
+		}
+		text := ""
+		if v != nil {
+			text = v.uri.String()
+		}
+		return codec.Append(dst, text)
+	}
+	return codec.Append(dst, arg)
 }
 
 // ErrNoResult is why a call failed whose method ran and returns no value, although
 // the caller wants one.
 var ErrNoResult = errors.New("the method returns no value; pass nil")
 
-func decodeResult(resp session.Response, result any) error {
+func (c *callee) decodeResult(resp session.Response, result any) error {
 	if result == nil {
 		return nil
 	}
 	if len(resp.Payload) == 0 {
 		return ErrNoResult
+	}
+	if p, ok := result.(**Proxy); ok && p != nil {
+		var text string
+		if err := codec.Unmarshal(resp.Payload, &text); err != nil {
+			return err
+		}
+		*p = nil
+		if text == "" {
+			return nil
+		}
+		made, err := c.follow(text)
+		*p = made
+		return err
 	}
 	if p, ok := result.(*[]byte); ok && resp.Owned {
 		if content, ok := wire.BytesItem(resp.Payload); ok {
@@ -251,8 +355,8 @@ func (p *Proxy) remoteError(method string, payload []byte) error {
 		return p.failure(KindResult, method, err, true)
 	}
 	e := &Error{
-		Kind: Kind(body.Kind), Object: p.uri.Object, Method: method, Peer: p.uri.Address(),
-		Message: body.Message, Incident: body.Incident, name: body.Name, data: body.Data, table: p.client.errors,
+		Kind: Kind(body.Kind), Object: p.uri.Object, Method: method, Peer: p.address,
+		Message: body.Message, Incident: body.Incident, name: body.Name, data: body.Data, table: p.side.errors,
 	}
 	switch body.Kind {
 	case wire.KindApplication, wire.KindInternal, wire.KindCanceled, wire.KindDeadline, wire.KindTooLarge:
@@ -263,7 +367,7 @@ func (p *Proxy) remoteError(method string, payload []byte) error {
 
 // failure is an error of this side.
 func (p *Proxy) failure(kind Kind, method string, err error, mayHaveRun bool) *Error {
-	e := &Error{Kind: kind, Object: p.uri.Object, Method: method, Peer: p.uri.Address(), Err: err, MayHaveRun: mayHaveRun}
+	e := &Error{Kind: kind, Object: p.uri.Object, Method: method, Peer: p.address, Err: err, MayHaveRun: mayHaveRun}
 	if err != nil && err != context.Canceled && err != context.DeadlineExceeded {
 		e.Message = withoutPrefix(err)
 	}

@@ -31,7 +31,7 @@ func (withLateCtx) Get(n int, ctx context.Context)     {}
 
 //lint:ignore ST1008 what Register must refuse
 func (withErrFirst) Get() (error, string) { return nil, "" }
-func (withIface) Get() interface{ Foo() } { return nil }
+func (withIface) Get(interface{ Foo() })  {}
 func (unexported) get()                   {}
 
 var _ = unexported.get
@@ -72,7 +72,7 @@ func TestRegister(t *testing.T) {
 		{"x", withThree{}, nil, "x.Split cannot be exposed: it returns 3 values"},
 		{"x", withLateCtx{}, nil, "x.Get cannot be exposed: its context is argument 2"},
 		{"x", withErrFirst{}, nil, "x.Get cannot be exposed: its second result is string"},
-		{"x", withIface{}, nil, "x.Get cannot be exposed: its result"},
+		{"x", withIface{}, nil, "x.Get cannot be exposed: argument 1"},
 		{"x", &bad{}, nil, "comes from the embedded"},
 		{"own", &own{}, nil, ""}, // what it declares itself, it means
 		{"x", newBank(), []broker.RegisterOption{broker.Expose()}, "names no method"},

@@ -93,9 +93,9 @@ func (s *Self) Methods(object string) ([]MethodInfo, error) {
 	if o == nil {
 		return nil, fmt.Errorf("no object %q here", object)
 	}
-	list := make([]MethodInfo, 0, len(o.methods))
-	for _, m := range o.methods {
-		list = append(list, MethodInfo{Name: m.name, Signature: m.signature(), Idempotent: m.idempotent})
+	list := make([]MethodInfo, 0, len(o.table.methods))
+	for _, m := range o.table.methods {
+		list = append(list, MethodInfo{Name: m.name, Signature: m.signature, Idempotent: m.idempotent})
 	}
 	slices.SortFunc(list, func(a, b MethodInfo) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil

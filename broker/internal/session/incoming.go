@@ -182,6 +182,9 @@ func (in *Incoming) Batch() bool { return in.flags&wire.Batch != 0 }
 // Retry says that the call may have run before.
 func (in *Incoming) Retry() bool { return in.flags&wire.Retry != 0 }
 
+// Largest is how many bytes of an answer the peer accepts.
+func (in *Incoming) Largest() int { return int(in.s.remote.Message) }
+
 // Release gives the message back. Nothing may refer to Head or Args any more,
 // unless Owned.
 func (in *Incoming) Release() {

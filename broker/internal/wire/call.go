@@ -148,6 +148,19 @@ func BytesItem(item []byte) (content []byte, ok bool) {
 	return rest, true
 }
 
+// AppendArrayHead appends the CBOR head of an array of n items.
+func AppendArrayHead(dst []byte, n int) []byte { return appendUint(dst, 0x80, uint64(n)) }
+
+// ArrayItem returns the items of an array, a CBOR sequence that is not checked, and
+// how many there should be.
+func ArrayItem(item []byte) (n int, content []byte, ok bool) {
+	major, count, rest, err := head(item)
+	if err != nil || major != 0x80 || count > uint64(len(rest)) {
+		return 0, nil, false
+	}
+	return int(count), rest, true
+}
+
 func appendText(dst []byte, s string) []byte {
 	return append(appendUint(dst, 0x60, uint64(len(s))), s...)
 }

@@ -1,0 +1,26 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/pyrossl/pyrossl/broker/internal/wire"
+)
+
+// RawBatch sends args as the arguments of a batch.
+func (p *Proxy) RawBatch(ctx context.Context, args ...any) error {
+	resp, _, err := p.call(ctx, batchMethod, wire.Batch, nil, args)
+	if err != nil {
+		return err
+	}
+	defer resp.Release()
+	if resp.Type == wire.Error {
+		return p.remoteError(batchMethod, resp.Payload)
+	}
+	return nil
+}
+
+// ParseBatchEntry is what a daemon does with a call of a batch.
+func ParseBatchEntry(raw []byte, index int) (args int, err error) {
+	e, err := parseBatchEntry(raw, index)
+	return e.n, err
+}

@@ -1,0 +1,273 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/pyrossl/pyrossl/broker/internal/wire"
+	"github.com/pyrossl/pyrossl/codec"
+)
+
+// reflected is a method that is called by reflection.
+type reflected struct {
+	method
+	fn       reflect.Value // takes the receiver first, if it has one: that costs less than a method value
+	receiver bool
+	takesCtx bool
+	variadic bool
+	in       []reflect.Type // without the context
+	stream   int            // which of in is a stream, -1 for none
+	out      reflect.Type   // nil when it returns no value
+	fails    bool           // its last result is an error
+}
+
+var (
+	contextType = reflect.TypeFor[context.Context]()
+	errorType   = reflect.TypeFor[error]()
+	bytesType   = reflect.TypeFor[[]byte]()
+	proxyType   = reflect.TypeFor[*Proxy]()
+	ownType     = reflect.TypeFor[*Local]()
+)
+
+// newMethod checks that a function can be carried.
+func newMethod(object, name string, fn reflect.Value, receiver bool) (*method, error) {
+	m := &reflected{method: method{object: object, name: name}, fn: fn, receiver: receiver, stream: -1}
+	refuse := func(format string, args ...any) (*method, error) {
+		return nil, fmt.Errorf("broker: method %s.%s cannot be exposed: %s", object, name, fmt.Sprintf(format, args...))
+	}
+	t := fn.Type()
+	m.variadic = t.IsVariadic()
+	first := 0
+	if receiver {
+		first = 1
+	}
+	for i := first; i < t.NumIn(); i++ {
+		in := t.In(i)
+		if in == contextType {
+			if i > first {
+				return refuse("its context is argument %d, want it first", i-first+1)
+			}
+			m.takesCtx = true
+			continue
+		}
+		if item, ok := streamOf(in); ok {
+			if m.sends {
+				return refuse("argument %d: it takes a second stream, want at most one", i-first+1)
+			}
+			if err := codec.CheckType(item); err != nil {
+				return refuse("argument %d: items of its stream: %v", i-first+1, withoutPrefix(err))
+			}
+			m.sends, m.stream = true, len(m.in)
+		} else if err := carried(in); err != nil {
+			return refuse("argument %d: %v", i-first+1, withoutPrefix(err))
+		}
+		m.in = append(m.in, in)
+	}
+	if m.sends && m.variadic {
+		return refuse("it takes a stream and a variable number of arguments")
+	}
+	switch n := t.NumOut(); {
+	case n > 2:
+		return refuse("it returns %d values, want at most one and an error", n)
+	case n == 2 && t.Out(1) != errorType:
+		return refuse("its second result is %v, want error", t.Out(1))
+	case n == 2 && t.Out(0) == errorType:
+		return refuse("it returns two errors")
+	case n == 2 || n == 1 && t.Out(0) != errorType:
+		m.out = t.Out(0)
+		if item, ok := streamOf(m.out); ok {
+			m.wants = true
+			if err := codec.CheckType(item); err != nil {
+				return refuse("items of its stream: %v", withoutPrefix(err))
+			}
+		} else if err := carriedBack(m.out); err != nil {
+			return refuse("its result: %v", withoutPrefix(err))
+		}
+		m.fails = n == 2
+	case n == 1:
+		m.fails = true
+	}
+	m.signature = m.describe()
+	m.run = m.call
+	return &m.method, nil
+}
+
+// carried reports whether an argument can be carried: as a value, or as a reference.
+func carried(t reflect.Type) error {
+	if t == proxyType {
+		return nil
+	}
+	return codec.CheckType(t)
+}
+
+// carriedBack is carried for a result, which may also be an interface with methods:
+// the object in it travels as a reference.
+func carriedBack(t reflect.Type) error {
+	if referenced(t) {
+		return nil
+	}
+	return codec.CheckType(t)
+}
+
+// referenced reports whether values of a result type travel as references.
+func referenced(t reflect.Type) bool {
+	return t == proxyType || t == ownType || t.Kind() == reflect.Interface && t.NumMethod() > 0
+}
+
+// describe prints a method as a caller sees it.
+func (m *reflected) describe() string {
+	var b strings.Builder
+	b.WriteString(m.name)
+	b.WriteByte('(')
+	for i, t := range m.in {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		if m.variadic && i == len(m.in)-1 {
+			fmt.Fprintf(&b, "...%v", t.Elem())
+		} else {
+			b.WriteString(spoken(t))
+		}
+	}
+	b.WriteByte(')')
+	if m.out != nil {
+		b.WriteByte(' ')
+		b.WriteString(spoken(m.out))
+	}
+	return b.String()
+}
+
+// spoken prints a type as a caller sees it.
+func spoken(t reflect.Type) string {
+	if item, ok := streamOf(t); ok {
+		return "stream of " + item.String()
+	}
+	if referenced(t) {
+		return "reference"
+	}
+	return t.String()
+}
+
+// call is method.run by reflection.
+func (m *reflected) call(ctx context.Context, o *object, inv *Invocation) error {
+	args := make([]reflect.Value, 0, len(m.in)+2)
+	if m.receiver {
+		recv, done, err := o.receiver(ctx, inv.callee)
+		if err != nil {
+			inv.release()
+			return err
+		}
+		if done != nil {
+			defer done()
+		}
+		args = append(args, recv)
+	}
+	if m.takesCtx {
+		args = append(args, reflect.ValueOf(ctx))
+	}
+	args, err := m.arguments(args, ctx, inv)
+	inv.release()
+	if err != nil {
+		return &argumentError{err}
+	}
+	out := m.fn.Call(args)
+	if m.fails {
+		if e, _ := out[len(out)-1].Interface().(error); e != nil {
+			return e
+		}
+	}
+	switch {
+	case m.wants:
+		return inv.yield(ctx, out[0])
+	case m.out != nil:
+		return inv.result(m.out, out[0])
+	}
+	return nil
+}
+
+// arguments decodes the arguments into the types that the method declares.
+func (m *reflected) arguments(args []reflect.Value, ctx context.Context, inv *Invocation) ([]reflect.Value, error) {
+	seq, err := codec.NewSequence(inv.args)
+	if err != nil {
+		return nil, fmt.Errorf("arguments: %s", withoutPrefix(err))
+	}
+	n, want := seq.Len(), len(m.in)
+	if m.sends {
+		want--
+	}
+	if n != want && !(m.variadic && n >= want-1) {
+		return nil, fmt.Errorf("%d arguments, want %s", n, m.signature)
+	}
+	for i := 0; i < len(m.in) || m.variadic && seq.Len() > 0; i++ {
+		t := m.in[min(i, len(m.in)-1)]
+		if m.variadic && i >= len(m.in)-1 {
+			if seq.Len() == 0 {
+				break
+			}
+			t = t.Elem()
+		}
+		if i == m.stream {
+			args = append(args, inv.incoming(ctx, t))
+			continue
+		}
+		v, err := inv.argument(&seq, t)
+		if err != nil {
+			return nil, fmt.Errorf("argument %d, %v: %s", i+1, spoken(t), withoutPrefix(err))
+		}
+		args = append(args, v)
+	}
+	return args, nil
+}
+
+// argument decodes one argument.
+func (inv *Invocation) argument(seq *codec.Sequence, t reflect.Type) (reflect.Value, error) {
+	switch {
+	case t == proxyType:
+		var text string
+		if err := seq.Next(&text); err != nil {
+			return reflect.Value{}, err
+		}
+		p, err := inv.callee.follow(text)
+		return reflect.ValueOf(p), err
+	case inv.owned && t == bytesType:
+		// The message is this call's alone: no copy of what may be megabytes.
+		probe := *seq
+		if raw, err := probe.Raw(); err == nil {
+			if content, ok := wire.BytesItem(raw); ok {
+				*seq = probe
+				return reflect.ValueOf(slices.Clip(content)), nil
+			}
+		}
+	}
+	p := reflect.New(t)
+	if err := seq.Next(p.Interface()); err != nil {
+		return reflect.Value{}, err
+	}
+	return p.Elem(), nil
+}
+
+// result encodes what a method returned.
+func (inv *Invocation) result(t reflect.Type, v reflect.Value) (err error) {
+	switch {
+	case referenced(t):
+		text, err := inv.callee.reference(v.Interface())
+		if err != nil {
+			return &resultError{err}
+		}
+		inv.head, err = codec.Append(inv.head, text)
+		return err
+	case t == bytesType && v.Len() >= inlineBytes:
+		inv.head, inv.body = wire.AppendBytesHead(inv.head, v.Len()), v.Bytes()
+		return nil
+	}
+	if inv.head, err = codec.Append(inv.head, v.Interface()); err != nil {
+		return &resultError{err}
+	}
+	return nil
+}
+
+// inlineBytes is the size from which a []byte is sent from where it lies.
+const inlineBytes = 16 << 10
