@@ -86,7 +86,7 @@ func (b *Batch) Run(ctx context.Context) error {
 
 func (b *Batch) run(ctx context.Context) error {
 	p := b.proxy
-	resp, c, err := p.call(ctx, batchMethod, wire.Batch, nil, []any{b})
+	resp, c, err := p.call(ctx, batchMethod, wire.Batch, nil, payload{args: []any{b}})
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 
 // RawBatch sends args as the arguments of a batch.
 func (p *Proxy) RawBatch(ctx context.Context, args ...any) error {
-	resp, _, err := p.call(ctx, batchMethod, wire.Batch, nil, args)
+	resp, _, err := p.call(ctx, batchMethod, wire.Batch, nil, payload{args: args})
 	if err != nil {
 		return err
 	}

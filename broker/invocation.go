@@ -10,18 +10,23 @@ import (
 
 	"github.com/pyrossl/pyrossl/broker/internal/session"
 	"github.com/pyrossl/pyrossl/broker/internal/wire"
+	"github.com/pyrossl/pyrossl/codec"
 )
 
 // Invocation is one call as the method's side sees it: the arguments that came and
 // the result that is to go. It belongs to the call and is not valid after it.
 type Invocation struct {
-	callee *callee
-	in     *session.Incoming
-	batch  bool   // in has other calls, too
-	args   []byte // valid until release
-	owned  bool   // what is decoded may alias args
-	head   []byte // the encoded result
-	body   []byte // the rest of it, from where it lies
+	callee  *callee
+	method  *method
+	in      *session.Incoming
+	batch   bool   // in has other calls, too
+	args    []byte // valid until release
+	owned   bool   // what is decoded may alias args
+	decoder codec.Decoder
+	items   int // arguments that came
+	badArgs error
+	head    []byte // the encoded result
+	body    []byte // the rest of it, from where it lies
 }
 
 var invocations = sync.Pool{New: func() any { return new(Invocation) }}
@@ -73,6 +78,7 @@ func (inv *Invocation) run(ctx context.Context, o *object, m *method) (err error
 			err = &panicked{p, debug.Stack()}
 		}
 	}()
+	inv.method = m
 	return m.run(ctx, o, inv)
 }
 

@@ -19,6 +19,7 @@ type object struct {
 	table *table
 
 	instances *instances // nil for a single instance
+	generated *Exported  // nil for methods that are called by reflection
 	life      *lifetime  // nil for one that ends with the daemon
 	shared    *holders   // of an object that was exported to a connection
 	callback  *Local     // that it was made from; guarded by its callee's mu
@@ -108,6 +109,12 @@ func newObject(name string, value any, opts []RegisterOption) (*object, error) {
 	case *instances:
 		o.instances = v
 		o.table, err = newTable(name, v.typ, reg)
+	case *Exported:
+		if v == nil {
+			return nil, fmt.Errorf("broker: object %q is nil", name)
+		}
+		o.value, o.generated = v.Value, v
+		o.table, err = newExportedTable(name, v, reg)
 	default:
 		o.recv = reflect.ValueOf(value)
 		if !o.recv.IsValid() || o.recv.Kind() == reflect.Pointer && o.recv.IsNil() {
@@ -147,19 +154,24 @@ func newTable(kind string, typ reflect.Type, reg *registration) (*table, error) 
 			return nil, err
 		}
 	}
-	for _, a := range reg.attributes {
+	return t, reg.complete(t)
+}
+
+// complete adds to a table what its options ask for.
+func (r *registration) complete(t *table) error {
+	for _, a := range r.attributes {
 		if err := a.addTo(t); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	for _, n := range reg.idempotent {
+	for _, n := range r.idempotent {
 		m, ok := t.methods[n]
 		if !ok {
-			return nil, fmt.Errorf("broker: object %q: IdempotentMethods names %q, which is not exposed", kind, n)
+			return fmt.Errorf("broker: object %q: IdempotentMethods names %q, which is not exposed", t.kind, n)
 		}
 		m.idempotent = true
 	}
-	return t, nil
+	return nil
 }
 
 // methodNames are the methods to expose. Nothing that the type inherits by

@@ -94,7 +94,7 @@ func (p *Proxy) plainCall(ctx context.Context, method string, result any, args [
 		}
 		return p.send(ctx, method, result, plain, push)
 	}
-	resp, c, err := p.call(ctx, method, 0, nil, args)
+	resp, c, err := p.call(ctx, method, 0, nil, payload{args: args})
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (p *Proxy) plainOneway(ctx context.Context, method string, args []any) erro
 		}
 		p.side.log.Warn("oneway call failed", "error", err)
 	}
-	_, _, err := p.call(ctx, method, wire.Oneway, after, args)
+	_, _, err := p.call(ctx, method, wire.Oneway, after, payload{args: args})
 	return err
 }
 
@@ -146,7 +146,7 @@ func deadline(ctx context.Context, otherwise time.Duration) time.Duration {
 
 // call sends a call, again where that is safe, and returns the answer and the
 // connection that it came on.
-func (p *Proxy) call(ctx context.Context, method string, flags wire.Flags, after func(*session.Response), args []any) (session.Response, *callee, error) {
+func (p *Proxy) call(ctx context.Context, method string, flags wire.Flags, after func(*session.Response), args payload) (session.Response, *callee, error) {
 	timeout := deadline(ctx, p.timeout)
 	if timeout == 0 {
 		return session.Response{}, nil, p.failure(KindDeadline, method, context.DeadlineExceeded, false)
@@ -220,7 +220,7 @@ func (p *Proxy) again(err error, n int, method string, flags wire.Flags) (retry,
 
 // once sends a call once. A refusal to take it is an error here, so that call
 // can try another connection.
-func (p *Proxy) once(ctx context.Context, method string, flags wire.Flags, after func(*session.Response), args []any, timeout time.Duration) (session.Response, *callee, error) {
+func (p *Proxy) once(ctx context.Context, method string, flags wire.Flags, after func(*session.Response), args payload, timeout time.Duration) (session.Response, *callee, error) {
 	c, err := p.connection(ctx, timeout)
 	if err != nil {
 		return session.Response{}, nil, p.contextual(err, method)
@@ -263,9 +263,15 @@ func (p *Proxy) connection(ctx context.Context, timeout time.Duration) (*callee,
 	return &d.callee, nil
 }
 
+// payload are the arguments of a call: values, or what generated code has encoded.
+type payload struct {
+	args    []any
+	request *Request
+}
+
 // encode writes the envelope and the arguments. A large last []byte is sent from
 // where it lies.
-func (p *Proxy) encode(ctx context.Context, c *callee, buf []byte, method string, args []any, timeout time.Duration) (head, body []byte, err error) {
+func (p *Proxy) encode(ctx context.Context, c *callee, buf []byte, method string, args payload, timeout time.Duration) (head, body []byte, err error) {
 	var millis uint64
 	if timeout > 0 {
 		millis = max(1, uint64(timeout/time.Millisecond))
@@ -273,8 +279,14 @@ func (p *Proxy) encode(ctx context.Context, c *callee, buf []byte, method string
 	if head, err = wire.AppendCallHead(buf, p.uri.Object, method, outgoing(ctx), millis); err != nil {
 		return buf, nil, err
 	}
-	for i, arg := range args {
-		if b, ok := arg.([]byte); ok && i == len(args)-1 && len(b) >= inlineBytes {
+	if r := args.request; r != nil {
+		if r.body == nil {
+			return head, r.Args, nil
+		}
+		return append(head, r.Args...), r.body, nil
+	}
+	for i, arg := range args.args {
+		if b, ok := arg.([]byte); ok && i == len(args.args)-1 && len(b) >= inlineBytes {
 			return wire.AppendBytesHead(head, len(b)), b, nil
 		}
 		if head, err = c.appendArgument(head, arg); err != nil {

@@ -185,7 +185,7 @@ func (p *Proxy) beginOnce(ctx context.Context, method string, flags wire.Flags, 
 	if err != nil {
 		return nil, p.contextual(err, method)
 	}
-	head, body, err := p.encode(ctx, c, session.GetBuffer(), method, args, timeout)
+	head, body, err := p.encode(ctx, c, session.GetBuffer(), method, payload{args: args}, timeout)
 	defer session.PutBuffer(head)
 	if err != nil {
 		return nil, p.failure(KindArguments, method, err, false)

@@ -203,21 +203,32 @@ func decode(data []byte, off int, v any) (int, *Error) {
 	if fault != nil {
 		return off, fault
 	}
-	if most := baseMemory + memoryPerByte*int64(next-off); f.memory > most {
+	if most := mostMemory(next - off); f.memory > most {
 		return off, failf(off, "the value needs %d bytes of memory, want at most %d for a message of %d bytes; structs need less than maps", f.memory, most, next-off)
 	}
-	target := rv.Elem()
+	if err := f.into(v, off, next, s); err != nil {
+		return off, explain(data, off, s, err)
+	}
+	return next, nil
+}
+
+// mostMemory is what a value may take that is n bytes of a message.
+func mostMemory(n int) int64 { return baseMemory + memoryPerByte*int64(n) }
+
+// into decodes data[off:next], which fits, into the value that v points to.
+func (f *fitter) into(v any, off, next int, s *shape) error {
+	target := reflect.ValueOf(v).Elem()
 	target.SetZero()
 	mode := decMode
 	if s.traits&hasOwnKeys != 0 {
 		mode = decModeDup
 	}
-	if err := mode.Unmarshal(data[off:next], v); err != nil {
+	if err := mode.Unmarshal(f.data[off:next], v); err != nil {
 		target.SetZero()
-		return off, explain(data, off, s, err)
+		return err
 	}
 	if f.wide {
 		narrow(target, s)
 	}
-	return next, nil
+	return nil
 }

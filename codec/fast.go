@@ -1,9 +1,6 @@
 package codec
 
-import (
-	"math"
-	"unicode/utf8"
-)
+import "math"
 
 // appendFast writes the plain types without the library and without reflection.
 // ok is false if v is of another type.
@@ -12,10 +9,7 @@ func appendFast(dst []byte, v any) (out []byte, ok bool, err error) {
 	case nil:
 		return append(dst, byteNull), true, nil
 	case bool:
-		if v {
-			return append(dst, byteTrue), true, nil
-		}
-		return append(dst, byteFalse), true, nil
+		return AppendBool(dst, v), true, nil
 	case int:
 		return appendInt(dst, int64(v)), true, nil
 	case int8:
@@ -37,15 +31,10 @@ func appendFast(dst []byte, v any) (out []byte, ok bool, err error) {
 	case uint64:
 		return appendHead(dst, majorUint, v), true, nil
 	case string:
-		if !utf8.ValidString(v) {
-			return dst, true, &Error{Reason: "cannot encode string: it is not valid UTF-8, want text or a []byte", encoding: true}
-		}
-		return append(appendHead(dst, majorText, uint64(len(v))), v...), true, nil
+		out, err := AppendString(dst, v)
+		return out, true, err
 	case []byte:
-		if v == nil {
-			return append(dst, byteNull), true, nil
-		}
-		return append(appendHead(dst, majorBytes, uint64(len(v))), v...), true, nil
+		return AppendBytes(dst, v), true, nil
 	}
 	return dst, false, nil
 }

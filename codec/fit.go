@@ -244,16 +244,18 @@ func (f *fitter) fitTuple(off, next, n int, s *shape) (int, *Error) {
 	return next, nil
 }
 
+// longestTime bounds the text of a time: no date in RFC 3339 with nanoseconds is
+// longer, and more digits would be lost.
+const longestTime = len("2006-01-02T15:04:05.999999999+07:00")
+
 // fitTime looks at the content of tag 0 or 1.
 func (f *fitter) fitTime(off int, tag uint64) (int, *Error) {
 	_, arg, next, _ := readHead(f.data, off)
 	if tag == 0 {
 		end := next + int(arg)
 		text := f.data[next:end]
-		// No date in RFC 3339 with nanoseconds is longer; more digits would be lost.
-		const longest = len("2006-01-02T15:04:05.999999999+07:00")
-		if len(text) > longest || new(time.Time).UnmarshalText(text) != nil {
-			return off, failf(off, "time %q, want RFC 3339 with at most nanoseconds", text[:min(len(text), 2*longest)])
+		if len(text) > longestTime || new(time.Time).UnmarshalText(text) != nil {
+			return off, failf(off, "time %q, want RFC 3339 with at most nanoseconds", text[:min(len(text), 2*longestTime)])
 		}
 		return end, nil
 	}

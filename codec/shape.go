@@ -207,11 +207,15 @@ func (s *shape) element(i int) *shape {
 	return s.elem
 }
 
-// mapMemory estimates what a Go map with n entries takes: entries lie in groups of
-// eight, which are kept at most seven eighths full.
+// mapMemory estimates what a Go map with n entries takes.
 func (s *shape) mapMemory(n int) int64 {
+	return mapMemory(int64(s.key.typ.Size()+s.elem.typ.Size()), n)
+}
+
+// mapMemory estimates what a Go map with n entries of a size takes: entries lie in
+// groups of eight, which are kept at most seven eighths full.
+func mapMemory(entry int64, n int) int64 {
 	const header, slots = 48, 8
-	entry := int64(s.key.typ.Size() + s.elem.typ.Size())
 	if n == 0 {
 		return header
 	}

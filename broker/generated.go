@@ -1,0 +1,204 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+
+	"github.com/pyrossl/pyrossl/broker/internal/session"
+	"github.com/pyrossl/pyrossl/broker/internal/wire"
+	"github.com/pyrossl/pyrossl/codec"
+)
+
+// What follows is for the code that broker gen writes: methods and calls without
+// reflection. It has the same meaning, and the same bytes on the wire, as what Register
+// and Proxy.Call do by themselves.
+
+// Exported is an object whose methods need no reflection. [Daemon.Register] takes a
+// pointer to one like any object; it exposes these methods and no others.
+type Exported struct {
+	Value     any    // what the methods are called on
+	Interface string // what it implements, for messages
+	Methods   []ExportedMethod
+}
+
+// ExportedMethod is a method of an Exported.
+type ExportedMethod struct {
+	Name       string
+	Signature  string // as Pyro.Daemon.Methods shows it
+	Idempotent bool
+	// Call reads the arguments, calls the method and writes its result. Its error is the
+	// method's, or what Decoded or Fail returned.
+	Call func(ctx context.Context, in *Invocation) error
+}
+
+// newExportedTable lists what e exposes.
+func newExportedTable(kind string, e *Exported, reg *registration) (*table, error) {
+	if len(reg.expose) > 0 || reg.iface != nil {
+		return nil, fmt.Errorf("broker: object %q: Expose and ExposeAs are for objects that are called by reflection; generated code exposes %s", kind, e.Interface)
+	}
+	t := &table{kind: kind, typ: reflect.TypeOf(e.Value), methods: make(map[string]*method, len(e.Methods))}
+	for i := range e.Methods {
+		of := &e.Methods[i]
+		if of.Call == nil || of.Name == "" || t.methods[of.Name] != nil {
+			return nil, fmt.Errorf("broker: object %q: method %d of its table, %q, has no name, no function, or the name of another", kind, i+1, of.Name)
+		}
+		t.methods[of.Name] = &method{
+			object: kind, name: of.Name, signature: of.Signature, idempotent: of.Idempotent,
+			run: func(ctx context.Context, o *object, inv *Invocation) error {
+				return o.generated.Methods[i].Call(ctx, inv)
+			},
+		}
+	}
+	return t, reg.complete(t)
+}
+
+// Args reads the arguments, in order. What it returns is valid until Decoded.
+func (inv *Invocation) Args() *codec.Decoder {
+	var seq codec.Sequence
+	seq, inv.badArgs = codec.NewSequence(inv.args)
+	inv.decoder, inv.items = seq.Decoder(), seq.Len()
+	if inv.owned {
+		inv.decoder.Own()
+	}
+	return &inv.decoder
+}
+
+// Decoded must be called after the last argument was read, and before the method. It
+// fails if an argument did not fit, or if some are left; the method must not be called
+// then.
+func (inv *Invocation) Decoded() error {
+	d := &inv.decoder
+	err := inv.badArgs
+	if err == nil {
+		d.Expect(0, 0)
+		err = d.Err()
+	}
+	inv.release()
+	switch {
+	case err == nil:
+		return nil
+	case inv.badArgs != nil:
+		return &argumentError{fmt.Errorf("arguments: %s", withoutPrefix(err))}
+	case errors.Is(err, codec.ErrCount):
+		return &argumentError{fmt.Errorf("%d arguments, want %s", inv.items, inv.method.signature)}
+	}
+	item, as := d.Failed()
+	return &argumentError{fmt.Errorf("argument %d, %v: %s", item+1, as, withoutPrefix(err))}
+}
+
+// Buffer is where the result is to be appended to.
+func (inv *Invocation) Buffer() []byte { return inv.head }
+
+// Return takes the encoded result, made in Buffer.
+func (inv *Invocation) Return(encoded []byte) { inv.head = encoded }
+
+// ReturnBytes returns a byte string, which is sent from where it lies if it is large.
+func (inv *Invocation) ReturnBytes(b []byte) {
+	if len(b) >= inlineBytes {
+		inv.head, inv.body = wire.AppendBytesHead(inv.head, len(b)), b
+		return
+	}
+	inv.head = codec.AppendBytes(inv.head, b)
+}
+
+// Fail returns the error of a method whose result cannot be carried.
+func (inv *Invocation) Fail(err error) error { return &resultError{err} }
+
+// Request is a call without reflection. It is for one goroutine, and over with Close.
+type Request struct {
+	// Args are the encoded arguments, one behind the other.
+	Args []byte
+
+	proxy   *Proxy
+	method  string
+	body    []byte // a last argument, from where it lies
+	bad     error
+	resp    session.Response
+	decoder codec.Decoder
+	came    bool // there is an answer
+	empty   bool // it has no result
+}
+
+var requests = sync.Pool{New: func() any { return new(Request) }}
+
+// Request begins a call.
+func (p *Proxy) Request(method string) *Request {
+	r := requests.Get().(*Request)
+	*r = Request{proxy: p, method: method, Args: session.GetBuffer()}
+	return r
+}
+
+// Bytes adds a byte string as the last argument. It is sent from where it lies if it is
+// large, and must not change until Call returns.
+func (r *Request) Bytes(b []byte) {
+	if len(b) >= inlineBytes {
+		r.Args, r.body = wire.AppendBytesHead(r.Args, len(b)), b
+		return
+	}
+	r.Args = codec.AppendBytes(r.Args, b)
+}
+
+// Fail says that the argument with this number, from 1, cannot be carried.
+func (r *Request) Fail(argument int, err error) {
+	if r.bad == nil {
+		r.bad = fmt.Errorf("argument %d: %s", argument, withoutPrefix(err))
+	}
+}
+
+// Call sends the call and waits for its result, which is read from the decoder.
+func (r *Request) Call(ctx context.Context) (*codec.Decoder, error) {
+	if r.proxy.side.intercept == nil {
+		return &r.decoder, r.call(ctx)
+	}
+	info := r.proxy.info(r.method, false)
+	return &r.decoder, r.proxy.side.intercept(ctx, &info, r.call)
+}
+
+func (r *Request) call(ctx context.Context) error {
+	p := r.proxy
+	if r.bad != nil {
+		return p.failure(KindArguments, r.method, r.bad, false)
+	}
+	resp, _, err := p.call(ctx, r.method, 0, nil, payload{request: r})
+	if err != nil {
+		return err
+	}
+	if resp.Type == wire.Error {
+		defer resp.Release()
+		return p.remoteError(r.method, resp.Payload)
+	}
+	r.resp, r.came = resp, true
+	if r.empty = len(resp.Payload) == 0; r.empty {
+		return nil
+	}
+	if r.decoder, err = codec.NewDecoder(resp.Payload); err != nil {
+		return p.failure(KindResult, r.method, err, true)
+	}
+	if resp.Owned {
+		r.decoder.Own()
+	}
+	return nil
+}
+
+// Close gives everything back. It takes what Call or the decoder said, and returns
+// the error of the whole call.
+func (r *Request) Close(err error) error {
+	p, method, came, empty := r.proxy, r.method, r.came, r.empty
+	session.PutBuffer(r.Args)
+	if came {
+		r.resp.Release()
+	}
+	*r = Request{}
+	requests.Put(r)
+	var already *Error
+	switch {
+	case err == nil || !came || errors.As(err, &already):
+		return err
+	case empty:
+		err = ErrNoResult
+	}
+	return p.failure(KindResult, method, err, true)
+}
