@@ -54,7 +54,8 @@ type host interface {
 }
 
 // serve takes one call from its frames to its answer: find, authorize, decode,
-// run, reply. It is the only way to an object.
+// run, reply. It is the only way to an object. Methods that have been slow are run in
+// a goroutine of their own, the others by the one that reads.
 func (c *callee) serve(in *session.Incoming) {
 	if in.Batch() {
 		c.serveBatch(in)
@@ -68,18 +69,29 @@ func (c *callee) serve(in *session.Incoming) {
 	if refused == nil {
 		refused = fits(in, m)
 	}
-	if refused != nil {
+	switch {
+	case refused != nil:
 		in.Release()
 		in.Fail(refused)
-		return
+	case in.Inline() && m.pace.slow():
+		in.Go(func() { c.perform(in, o, m, kind) })
+	default:
+		c.perform(in, o, m, kind)
 	}
+}
+
+// perform runs a call that was admitted, and answers it.
+func (c *callee) perform(in *session.Incoming, o *object, m *method, kind validator.CallKind) {
 	ctx := in.Context()
 	if in.Head.Metadata != nil {
 		ctx = context.WithValue(ctx, metadataKey{}, in.Head.Metadata)
 	}
 	inv := newInvocation(c, in)
 	defer inv.free()
-	if err := c.invoke(ctx, o, m, inv, kind); err != nil {
+	watch := m.pace.begin()
+	err := c.invoke(ctx, o, m, inv, kind)
+	watch.end(&m.pace)
+	if err != nil {
 		in.Release()
 		in.Fail(c.failure(ctx, m, err))
 		if o.failed != nil {
@@ -87,9 +99,7 @@ func (c *callee) serve(in *session.Incoming) {
 		}
 		return
 	}
-	switch err := in.Reply(inv.head, inv.body); {
-	case err == nil:
-	case errors.Is(err, session.ErrTooLarge):
+	if err := in.Reply(inv.head, inv.body); errors.Is(err, session.ErrTooLarge) {
 		in.Fail(tooLarge(m, len(inv.head)+len(inv.body)))
 	}
 }

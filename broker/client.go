@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pyrossl/pyrossl/broker/internal/session"
 	"github.com/pyrossl/pyrossl/broker/internal/wire"
 	"github.com/pyrossl/pyrossl/broker/uri"
 	"github.com/pyrossl/pyrossl/certs"
@@ -59,6 +60,7 @@ type Client struct {
 	steps     validator.Steps
 	versioned validator.Versioned
 	side      caller
+	monitor   session.Monitor
 	callbacks Interceptor
 	kinds     kinds
 	limits    wire.Limits

@@ -27,6 +27,7 @@ func (h *handshake) accepted() *connection {
 	h.peer.callee = &c.callee
 	c.callee.session = session.New(session.Config{
 		TLS: h.tls, Conn: h.conn, Side: wire.ServerSide, Local: d.limits,
+		Inline: true, Monitor: &d.monitor,
 		Handler: c.serve,
 		Base:    context.WithValue(context.Background(), callerKey{}, h.peer),
 	})
@@ -49,15 +50,19 @@ func (d *Daemon) enter(c *connection) bool {
 // heed their context.
 const handlerGrace = time.Second
 
-// run reads until the connection ends.
+// run serves the connection until it ends.
 func (c *connection) run() {
-	d := c.daemon
-	defer d.running.Done()
-	d.log.Debug("connected", "session", c.peer.Session, "address", c.peer.Address,
+	c.log.Debug("connected", "session", c.peer.Session, "address", c.peer.Address,
 		"identity", c.peer.Identity.Name, "principal", c.peer.Identity.Principal.String())
 	// A certificate that expires ends what it has opened.
 	c.expiry = time.AfterFunc(time.Until(c.expires), func() { c.end("the certificate has expired", "dates") })
-	err := c.session.Run()
+	c.session.Serve(c.ended)
+}
+
+// ended cleans up after the connection.
+func (c *connection) ended(err error) {
+	d := c.daemon
+	defer d.running.Done()
 	c.expiry.Stop()
 	c.session.Close()
 	c.waitHandlers()

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pyrossl/pyrossl/broker/internal/session"
 	"github.com/pyrossl/pyrossl/broker/internal/wire"
 	"github.com/pyrossl/pyrossl/broker/uri"
 	"github.com/pyrossl/pyrossl/certs"
@@ -69,8 +70,8 @@ type Config struct {
 
 // Daemon exports objects. It is safe for concurrent use.
 //
-// Its goroutines: one that accepts, while Serve runs; one a connection; one a
-// call. Close waits for them.
+// Its goroutines: one that accepts, while Serve runs; one a connection, which also runs
+// methods that are quick; one for each other call. Close waits for them.
 type Daemon struct {
 	config    Config
 	log       *slog.Logger
@@ -79,6 +80,7 @@ type Daemon struct {
 	versioned validator.Versioned // the authorizer, when its decisions may be kept
 	errors    *errorTable
 	side      caller
+	monitor   session.Monitor
 	kinds     kinds
 	limits    wire.Limits
 	listener  net.Listener

@@ -102,7 +102,7 @@ func (c *Client) handshake(ctx context.Context, raw net.Conn, config *tls.Config
 	d.peer.callee = &d.callee
 	d.session = session.New(session.Config{
 		TLS: t, Conn: conn, Side: wire.ClientSide, Local: c.limits, Remote: body.Limits, OnDrain: onDrain,
-		Handler: d.serve, Base: context.WithValue(context.Background(), callerKey{}, d.peer),
+		Handler: d.serve, Monitor: &c.monitor, Base: context.WithValue(context.Background(), callerKey{}, d.peer),
 	})
 	return d, nil
 }

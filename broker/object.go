@@ -44,6 +44,7 @@ type method struct {
 	idempotent bool
 	sends      bool // it takes a stream
 	wants      bool // it yields one
+	pace       pace
 	// run decodes the arguments, calls the method and encodes its result. The error
 	// is the method's, or an *argumentError.
 	run func(ctx context.Context, o *object, inv *Invocation) error

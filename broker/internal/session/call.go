@@ -34,6 +34,9 @@ func (s *Session) Call(ctx context.Context, r *Request) (Response, error) {
 	case r.Flags&wire.Oneway != 0:
 		return Response{}, nil
 	}
+	if s.turn.take() {
+		return s.readFor(ctx, b.call, b.id, b.done)
+	}
 	return s.await(ctx, b.call, b.id, b.done)
 }
 
@@ -106,6 +109,9 @@ func (s *Session) begin(ctx context.Context, r *Request) (begun, error) {
 		}
 		return begun{}, &NotAnswered{Err: err}
 	}
+	if s.inline {
+		s.stepAside()
+	}
 	b := s.prepare(c, r)
 	queued, err := s.sendCall(ctx, c, b.id, r, size)
 	switch {
@@ -116,8 +122,11 @@ func (s *Session) begin(ctx context.Context, r *Request) (begun, error) {
 		b.given = true
 		b.resp, err = s.giveUp(c, b.id, b.done, r.Flags&wire.Oneway != 0, err)
 		return b, err
-	case r.Flags&wire.Oneway != 0:
+	case r.Flags&wire.Oneway != 0 && err != nil:
 		return begun{}, err
+	}
+	if r.Flags&(wire.Oneway|wire.Sends|wire.Wants) != 0 && s.turn.take() {
+		go s.readOn()
 	}
 	return b, nil
 }

@@ -93,6 +93,9 @@ type calls struct {
 	side wire.Side
 	busy *atomic.Int32
 
+	open    atomic.Int32 // calls without an answer
+	crowded atomic.Int32 // how often a goroutine goes on reading although none is open
+
 	mu       sync.Mutex
 	slots    []*call
 	free     []int
@@ -204,11 +207,21 @@ func (t *calls) take(size int) *call {
 	t.window -= size
 	t.inFlight++
 	t.busy.Add(1)
+	if t.open.Add(1) > 1 && t.crowded.Load() != stayReading {
+		t.crowded.Store(stayReading)
+	}
 	return c
 }
 
+// stayReading is how many times in a row a caller must have been alone before it reads
+// for itself.
+const stayReading = 8
+
 // release frees a slot. Called with mu held.
 func (t *calls) release(c *call) {
+	if !c.answered {
+		t.open.Add(-1)
+	}
 	t.window += c.size
 	t.inFlight--
 	t.busy.Add(-1)
@@ -260,6 +273,7 @@ func (t *calls) complete(id uint32, resp Response) (needless *bulk, last bool) {
 	c.finish(nil)
 	if !c.abandoned {
 		c.answered = true
+		t.open.Add(-1)
 		done := c.done
 		t.mu.Unlock()
 		done <- outcome{resp: resp}
@@ -343,6 +357,7 @@ func (t *calls) stop(err error, left func(batch uint64) bool) {
 		}
 		sent := c.queued && left(c.batch)
 		c.answered = true
+		t.open.Add(-1)
 		c.done <- outcome{err: &NotAnswered{Err: err, Sent: sent}}
 	}
 }

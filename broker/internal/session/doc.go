@@ -14,8 +14,14 @@
 // its slot is free again only when that has come, so a late frame can never
 // meet another call.
 //
-// Goroutines of a session: Run, which reads until the connection ends; one for
-// each call that Serve handles, which ends with it; and, while the socket takes
-// no more bytes, one that writes (writer.drain), which ends when all is written
-// or the connection closes. Close waits for all of them.
+// One goroutine at a time reads, and which one changes (turn.go): a quick method is run
+// by the one that reads, and a lone caller reads its answer itself (callerreads.go).
+// The monitor sees to it that nothing waits behind a method that turns out to be slow,
+// and that somebody reads while nobody calls.
+//
+// Goroutines of a session: one that reads, but for the few milliseconds after the last
+// call of a lone caller; one for each call that takes long, which ends with it; and,
+// while the socket takes no more bytes, one that writes (writer.drain), which ends when
+// all is written or the connection closes. Close waits for all but the methods, Wait
+// for those.
 package session

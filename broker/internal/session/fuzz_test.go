@@ -41,7 +41,7 @@ func FuzzSession(f *testing.F) {
 	f.Fuzz(func(t *testing.T, input []byte) {
 		a, b := memnet.Pipe()
 		c, s, _, sc := handshake(t, a, b)
-		server := New(Config{TLS: s, Conn: sc, Side: wire.ServerSide, Local: testLimits, Handler: serveAnything})
+		server := New(Config{TLS: s, Conn: sc, Side: wire.ServerSide, Local: testLimits, Handler: serveAnything, Inline: true})
 		done := make(chan struct{})
 		go func() {
 			server.Run()

@@ -23,7 +23,7 @@ type rawClient struct {
 func newRawClient(tb testing.TB, handler func(*Incoming), limits wire.Limits) *rawClient {
 	tb.Helper()
 	c, s, _, sc := tlsPair(tb)
-	server := New(Config{TLS: s, Conn: sc, Side: wire.ServerSide, Local: limits, Handler: handler})
+	server := New(Config{TLS: s, Conn: sc, Side: wire.ServerSide, Local: limits, Handler: handler, Inline: true})
 	var wg sync.WaitGroup
 	wg.Go(func() { server.Run() })
 	tb.Cleanup(func() {

@@ -24,6 +24,7 @@ type Incoming struct {
 	In    *Inbound  // what the caller sends, nil if nothing
 	Out   *Outbound // what the caller takes, nil if nothing
 
+	inline  bool // the goroutine that reads runs it, and will send what is held
 	message []byte
 	part    assembly // only the reader touches it
 	bulk    *bulk    // a large result on its way out; guarded by incoming.mu
@@ -176,6 +177,9 @@ func (in *Incoming) Context() context.Context { return &in.ctx }
 // Oneway says that nobody waits for a result.
 func (in *Incoming) Oneway() bool { return in.flags&wire.Oneway != 0 }
 
+// Inline says that the goroutine that reads runs the call.
+func (in *Incoming) Inline() bool { return in.inline }
+
 // Batch says that the arguments are calls themselves.
 func (in *Incoming) Batch() bool { return in.flags&wire.Batch != 0 }
 
@@ -208,7 +212,12 @@ func (in *Incoming) Reply(head, body []byte) error {
 		return in.replyBulk(head, body)
 	}
 	if s.incoming.leave(in) {
-		s.writer.send(context.Background(), wire.Header{Type: wire.Result, ID: in.id}, head, body)
+		h := wire.Header{Type: wire.Result, ID: in.id}
+		if in.inline {
+			s.writer.hold(h, head, body)
+		} else {
+			s.writer.send(context.Background(), h, head, body)
+		}
 	}
 	in.ctx.cancel(context.Canceled)
 	return nil
@@ -258,13 +267,13 @@ func (s *Session) canceled(id uint32) {
 	}
 }
 
-// serve runs a complete call in a goroutine of its own, which ends with it.
-func (s *Session) serve(in *Incoming) {
+// serve runs a complete call. It returns errPassedOn when the turn was lost.
+func (s *Session) serve(in *Incoming) error {
 	h, args, err := wire.ParseCallHead(in.message)
 	if err != nil {
 		in.Release()
 		in.Fail(&wire.ErrorBody{Kind: wire.KindArguments, Message: err.Error()})
-		return
+		return nil
 	}
 	in.Head, in.Args = h, args
 	if h.TimeoutMillis > 0 && h.TimeoutMillis < maxTimeoutMillis {
@@ -274,10 +283,32 @@ func (s *Session) serve(in *Incoming) {
 		s.incoming.mu.Unlock()
 		s.alarm.arm(at)
 	}
+	if !s.inline || in.Owned || in.In != nil || in.Out != nil || in.Batch() {
+		in.Go(func() { s.handler(in) })
+		return nil
+	}
 	s.incoming.handlers.Add(1)
+	in.inline = true
+	at := s.turn.enter()
+	if !s.isWatched.Load() {
+		s.monitor.watch(s)
+	}
+	s.handler(in)
+	s.incoming.handlers.Done()
+	if !s.turn.leave(at) {
+		s.writer.release() // whoever reads now may have looked before there was a reply
+		return errPassedOn
+	}
+	return nil
+}
+
+// Go runs f, which must end the call, in a goroutine of its own.
+func (in *Incoming) Go(f func()) {
+	in.inline = false
+	in.s.incoming.handlers.Add(1)
 	go func() {
-		defer s.incoming.handlers.Done()
-		s.handler(in)
+		defer in.s.incoming.handlers.Done()
+		f()
 	}()
 }
 

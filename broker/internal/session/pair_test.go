@@ -102,7 +102,7 @@ func startPair(tb testing.TB, c, s *tls.Conn, cc, sc *Conn, handler func(*Incomi
 	tb.Helper()
 	p := &pair{
 		client: New(Config{TLS: c, Conn: cc, Side: wire.ClientSide, Local: limits, Remote: limits}),
-		server: New(Config{TLS: s, Conn: sc, Side: wire.ServerSide, Local: limits, Handler: handler}),
+		server: New(Config{TLS: s, Conn: sc, Side: wire.ServerSide, Local: limits, Handler: handler, Inline: true}),
 	}
 	p.wg.Go(func() { p.clientErr = p.client.Run() })
 	p.wg.Go(func() { p.serverErr = p.server.Run() })

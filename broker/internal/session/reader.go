@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+	"time"
 
 	"github.com/pyrossl/pyrossl/broker/internal/wire"
 )
@@ -24,7 +25,9 @@ func protocolErrorf(format string, args ...any) error {
 // a large one is borrowed while the peer sends more than that at once.
 type reader struct {
 	conn   net.Conn
-	state  *readState
+	s      *Session
+	hello  bool // the first frame must be one
+	poked  bool // a poke makes read fail
 	inline [512]byte
 	buf    []byte
 	r, w   int
@@ -36,8 +39,8 @@ type readState struct {
 	reads   atomic.Uint32 // counts those that brought bytes
 }
 
-func newReader(conn net.Conn, state *readState) *reader {
-	r := &reader{conn: conn, state: state}
+func newReader(conn net.Conn, s *Session) *reader {
+	r := &reader{conn: conn, s: s, hello: s.side == wire.ServerSide}
 	r.buf = r.inline[:]
 	return r
 }
@@ -79,19 +82,36 @@ func (r *reader) fill(n int) error {
 	return err
 }
 
-// read reads at least one byte.
+// errPoked says that the caller who reads should look at something else.
+var errPoked = errors.New("session: poked")
+
+// read reads at least one byte. Before it may have to wait, the replies leave that
+// were held back.
 func (r *reader) read(p []byte) (int, error) {
-	r.state.waiting.Store(true)
-	n, err := r.conn.Read(p)
-	r.state.waiting.Store(false)
-	if n > 0 {
-		r.state.reads.Add(1)
-		return n, nil
+	r.s.writer.release()
+	state := &r.s.readState
+	for {
+		state.waiting.Store(true)
+		n, err := r.conn.Read(p)
+		state.waiting.Store(false)
+		if n > 0 {
+			state.reads.Add(1)
+			return n, nil
+		}
+		var timeout net.Error
+		switch {
+		case err == nil:
+			return 0, io.ErrNoProgress
+		case errors.As(err, &timeout) && timeout.Timeout():
+			// Nothing else sets a deadline for reads.
+			r.s.conn.SetReadDeadline(time.Time{})
+			if r.poked {
+				return 0, errPoked
+			}
+		default:
+			return 0, err
+		}
 	}
-	if err == nil {
-		err = io.ErrNoProgress
-	}
-	return 0, err
 }
 
 // into reads len(p) bytes to where they belong, past the buffer.
@@ -128,34 +148,41 @@ func (r *reader) release() {
 	r.buf, r.r, r.w = r.inline[:], 0, 0
 }
 
-// read handles frames until the connection ends.
+// errPassedOn says that another goroutine reads on, or nobody for now.
+var errPassedOn = errors.New("session: the turn to read has passed on")
+
+// read handles frames, with the turn, until the connection ends or the turn has passed
+// on.
 func (s *Session) read() error {
-	r := newReader(s.tls, &s.readState)
-	defer r.release()
-	hello := s.side == wire.ServerSide
 	for {
-		if err := r.need(wire.HeaderSize); err != nil {
-			if errors.Is(err, io.EOF) && r.r != r.w {
-				err = io.ErrUnexpectedEOF
-			}
+		if err := s.readFrame(); err != nil {
 			return err
 		}
-		h, err := wire.ParseHeader(r.buf[r.r:])
-		if err != nil {
-			return protocolErrorf("%v", err)
-		}
-		r.r += wire.HeaderSize
-		switch {
-		case hello && h.Type != wire.Hello:
-			return protocolErrorf("%v frame, want hello first", h.Type)
-		case !hello && h.Type == wire.Hello:
-			return protocolErrorf("hello frame, want it once, from the client")
-		}
-		hello = false
-		if err := s.frame(r, h); err != nil {
-			return err
+		if s.stepDown() {
+			return errPassedOn
 		}
 	}
+}
+
+// readFrame reads and handles one frame.
+func (s *Session) readFrame() error {
+	r := s.reader
+	if err := r.need(wire.HeaderSize); err != nil {
+		return r.cut(err)
+	}
+	h, err := wire.ParseHeader(r.buf[r.r:])
+	if err != nil {
+		return protocolErrorf("%v", err)
+	}
+	r.r += wire.HeaderSize
+	switch {
+	case r.hello && h.Type != wire.Hello:
+		return protocolErrorf("%v frame, want hello first", h.Type)
+	case !r.hello && h.Type == wire.Hello:
+		return protocolErrorf("hello frame, want it once, from the client")
+	}
+	r.hello = false
+	return s.frame(r, h)
 }
 
 // frame handles one frame, whose payload is still to be read.
@@ -269,8 +296,7 @@ func (s *Session) readCall(r *reader, h wire.Header) error {
 			s.incoming.leave(in)
 			return err
 		}
-		s.serve(in)
-		return nil
+		return s.serve(in)
 	}
 	in.part = newAssembly(in.size, false)
 	room, _ := in.part.room(left)
@@ -361,7 +387,7 @@ func (s *Session) readData(r *reader, h wire.Header) error {
 	}
 	if in.part.complete() {
 		in.message, in.Owned = in.part.buf, true
-		s.serve(in)
+		return s.serve(in)
 	}
 	return nil
 }
@@ -395,4 +421,12 @@ func (s *Session) readResultPart(r *reader, h wire.Header, more bool) error {
 	}
 	s.answered(h.ID, Response{Type: wire.Result, Payload: part.buf, Owned: true})
 	return nil
+}
+
+// cut is the error of a connection that ended, in the middle of a frame or not.
+func (r *reader) cut(err error) error {
+	if errors.Is(err, io.EOF) && r.r != r.w {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }

@@ -23,9 +23,13 @@ type Config struct {
 	// Local is what this end accepts. Remote is what the peer accepts: known to
 	// a client from Welcome; a daemon learns it from Hello.
 	Local, Remote wire.Limits
-	// Handler runs a call from the peer, in a goroutine of its own, and must end
-	// it with Reply or Fail. Nil refuses all calls.
+	// Handler runs a call from the peer and must end it with Reply or Fail, at once or
+	// from a goroutine that it starts with Incoming.Go. Nil refuses all calls.
 	Handler func(*Incoming)
+	// Inline lets the goroutine that reads call Handler itself.
+	Inline bool
+	// Monitor looks after the session; nil for one of its own.
+	Monitor *Monitor
 	// Base carries the values that calls see in their context.
 	Base context.Context
 	// OnDrain, if set, is called when the peer takes no new calls.
@@ -39,9 +43,18 @@ type Session struct {
 	side          wire.Side
 	local, remote wire.Limits
 	handler       func(*Incoming)
+	inline        bool
 	base          context.Context
 	onDrain       func()
 	epoch         time.Time
+
+	turn      turn
+	monitor   *Monitor
+	isWatched atomic.Bool
+	watched   watched
+	reader    *reader // belongs to who has the turn
+	byCaller  atomic.Bool
+	ended     func(error)
 
 	busy     atomic.Int32
 	writer   writer
@@ -66,11 +79,14 @@ type Session struct {
 func New(c Config) *Session {
 	s := &Session{
 		tls: c.TLS, conn: c.Conn, side: c.Side, local: c.Local, remote: c.Remote,
-		handler: c.Handler, base: c.Base, onDrain: c.OnDrain,
+		handler: c.Handler, inline: c.Inline, base: c.Base, onDrain: c.OnDrain, monitor: c.Monitor,
 		epoch: time.Now(), done: make(chan struct{}),
 	}
 	if s.base == nil {
 		s.base = context.Background()
+	}
+	if s.monitor == nil {
+		s.monitor = new(Monitor)
 	}
 	if s.handler == nil {
 		s.handler = func(in *Incoming) {
@@ -82,6 +98,7 @@ func New(c Config) *Session {
 	s.calls = calls{side: c.Side, busy: &s.busy, limit: int(c.Remote.Calls), window: int(c.Remote.Window)}
 	s.incoming = incoming{side: 1 - c.Side, busy: &s.busy, limit: int(c.Local.Calls), window: int(c.Local.Window)}
 	s.alarm = alarm{since: s.since, ring: s.expire}
+	s.reader = newReader(c.TLS, s)
 	c.Conn.hold()
 	if c.Side == wire.ClientSide {
 		// Queued before anyone can call: it must be the first frame.
@@ -91,13 +108,35 @@ func New(c Config) *Session {
 	return s
 }
 
-// Run reads until the connection ends and returns why. It must be called once.
+// Run is Serve that waits for the end and returns why the session ended.
 func (s *Session) Run() error {
-	defer s.run.Done()
+	ended := make(chan error, 1)
+	s.Serve(func(err error) { ended <- err })
+	return <-ended
+}
+
+// Serve reads, on this goroutine until the connection ends or the turn to read passes
+// on to another. It must be called once. ended is called once, when the session has
+// ended, with the reason, by whoever reads then.
+func (s *Session) Serve(ended func(error)) {
+	s.ended = ended
 	s.heartbeat.start(s)
 	s.writer.mu.Lock()
 	s.writer.queued() // sends Hello, unless a caller was first
-	err := s.read()
+	s.turn.begin()
+	s.readOn()
+}
+
+// readOn reads, with the turn, until the connection ends or the turn passes on.
+func (s *Session) readOn() {
+	if err := s.read(); err != errPassedOn {
+		s.readEnded(err)
+	}
+}
+
+// readEnded ends the session after the last byte was read.
+func (s *Session) readEnded(err error) {
+	s.reader.release()
 	s.incoming.dropPartial()
 	var bad *ProtocolError
 	if errors.As(err, &bad) {
@@ -106,7 +145,9 @@ func (s *Session) Run() error {
 	}
 	s.fail(err)
 	<-s.done
-	return s.Err()
+	err = s.Err()
+	s.run.Done()
+	s.ended(err)
 }
 
 // discard reads to the end without looking at it, after a protocol error, until
@@ -124,6 +165,7 @@ func (s *Session) since() int64 { return int64(time.Since(s.epoch)) }
 
 func (s *Session) expire(now int64) int64 {
 	a, b := s.calls.expire(now), s.incoming.expire(now)
+	s.poke() // the caller who reads may be the one whose time is up
 	if a == 0 || b != 0 && b < a {
 		return b
 	}
@@ -156,6 +198,9 @@ func (s *Session) fail(err error) {
 		s.incoming.stop()
 		s.alarm.stop()
 		s.heartbeat.stop()
+		if s.turn.take() { // nobody reads: somebody must see the end
+			go s.readOn()
+		}
 	})
 }
 

@@ -34,6 +34,7 @@ type writer struct {
 	space    chan struct{} // closed when pend has been taken; nil when nobody waits
 	batch    uint64        // number of the batch that pend belongs to
 	drains   sync.WaitGroup
+	held     atomic.Bool   // something is pending that release will send
 	flushes  atomic.Uint32 // counts batches that left
 }
 
@@ -105,6 +106,44 @@ func (w *writer) sendSoon(ctx context.Context, h wire.Header, head, body []byte)
 		go w.drain()
 	}
 	return nil
+}
+
+// hold queues a reply that may wait until the goroutine that reads has nothing more to
+// do: it is sent by release. Many calls that came in one record are so answered in one.
+func (w *writer) hold(h wire.Header, head, body []byte) error {
+	w.mu.Lock()
+	if len(w.pend) > maxHeld {
+		_, err := w.append(h, head, body)
+		return err
+	}
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return w.err
+	}
+	w.add(h, head, body)
+	if !w.flushing {
+		w.held.Store(true)
+	}
+	return nil
+}
+
+// maxHeld is how many bytes of replies are held at most.
+const maxHeld = 16 << 10
+
+// release sends what was held.
+func (w *writer) release() {
+	if !w.held.Load() {
+		return
+	}
+	w.mu.Lock()
+	w.held.Store(false)
+	if w.flushing || w.err != nil || len(w.pend) == 0 {
+		w.mu.Unlock()
+		return
+	}
+	w.flushing = true
+	w.mu.Unlock()
+	w.write(false)
 }
 
 // append is called with mu held, and unlocks it.
@@ -279,12 +318,17 @@ func (w *writer) fragment(buf []byte) []byte {
 // flush encrypts and writes what is queued until nothing is. The caller has set
 // flushing. With block false it hands over to a goroutine rather than wait.
 func (w *writer) flush(block bool) {
+	if w.busy.Load() > 1 && (block || w.conn.raw != nil) {
+		runtime.Gosched()
+	}
+	w.write(block)
+}
+
+// write is flush without giving others the time to append.
+func (w *writer) write(block bool) {
 	if !block && w.conn.raw == nil {
 		w.handOver()
 		return
-	}
-	if w.busy.Load() > 1 {
-		runtime.Gosched()
 	}
 	for round := 0; ; round++ {
 		w.mu.Lock()
