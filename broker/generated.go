@@ -193,9 +193,12 @@ func (r *Request) Close(err error) error {
 	}
 	*r = Request{}
 	requests.Put(r)
+	if err == nil || !came {
+		return err
+	}
 	var already *Error
 	switch {
-	case err == nil || !came || errors.As(err, &already):
+	case errors.As(err, &already):
 		return err
 	case empty:
 		err = ErrNoResult

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/pyrossl/pyrossl/broker/internal/wire"
 	"github.com/pyrossl/pyrossl/codec"
@@ -22,6 +23,39 @@ type reflected struct {
 	stream   int            // which of in is a stream, -1 for none
 	out      reflect.Type   // nil when it returns no value
 	fails    bool           // its last result is an error
+	frames   sync.Pool      // of *frame
+}
+
+// frame holds the arguments of one call. It is used again for another, so that a call
+// takes no memory but for what is in its arguments.
+type frame struct {
+	args  []reflect.Value // receiver, context, arguments
+	cells []reflect.Value // for each of reflected.in a pointer to decode into; zero where that is not done
+}
+
+func (m *reflected) newFrame() *frame {
+	f, _ := m.frames.Get().(*frame)
+	if f == nil {
+		f = &frame{args: make([]reflect.Value, 0, len(m.in)+2), cells: make([]reflect.Value, len(m.in))}
+		for i, t := range m.in {
+			if i != m.stream && t != proxyType && !(m.variadic && i == len(m.in)-1) {
+				f.cells[i] = reflect.New(t)
+			}
+		}
+	}
+	return f
+}
+
+// free gives a frame back when the method has returned.
+func (m *reflected) free(f *frame) {
+	for _, c := range f.cells {
+		if c.IsValid() {
+			c.Elem().SetZero()
+		}
+	}
+	clear(f.args)
+	f.args = f.args[:0]
+	m.frames.Put(f)
 }
 
 var (
@@ -153,7 +187,8 @@ func spoken(t reflect.Type) string {
 
 // call is method.run by reflection.
 func (m *reflected) call(ctx context.Context, o *object, inv *Invocation) error {
-	args := make([]reflect.Value, 0, len(m.in)+2)
+	f := m.newFrame()
+	defer m.free(f)
 	if m.receiver {
 		recv, done, err := o.receiver(ctx, inv.callee)
 		if err != nil {
@@ -163,17 +198,17 @@ func (m *reflected) call(ctx context.Context, o *object, inv *Invocation) error 
 		if done != nil {
 			defer done()
 		}
-		args = append(args, recv)
+		f.args = append(f.args, recv)
 	}
 	if m.takesCtx {
-		args = append(args, reflect.ValueOf(ctx))
+		f.args = append(f.args, reflect.ValueOf(ctx))
 	}
-	args, err := m.arguments(args, ctx, inv)
+	err := m.arguments(f, ctx, inv)
 	inv.release()
 	if err != nil {
 		return &argumentError{err}
 	}
-	out := m.fn.Call(args)
+	out := m.fn.Call(f.args)
 	if m.fails {
 		if e, _ := out[len(out)-1].Interface().(error); e != nil {
 			return e
@@ -189,41 +224,44 @@ func (m *reflected) call(ctx context.Context, o *object, inv *Invocation) error 
 }
 
 // arguments decodes the arguments into the types that the method declares.
-func (m *reflected) arguments(args []reflect.Value, ctx context.Context, inv *Invocation) ([]reflect.Value, error) {
+func (m *reflected) arguments(f *frame, ctx context.Context, inv *Invocation) error {
 	seq, err := codec.NewSequence(inv.args)
 	if err != nil {
-		return nil, fmt.Errorf("arguments: %s", withoutPrefix(err))
+		return fmt.Errorf("arguments: %s", withoutPrefix(err))
 	}
 	n, want := seq.Len(), len(m.in)
 	if m.sends {
 		want--
 	}
 	if n != want && !(m.variadic && n >= want-1) {
-		return nil, fmt.Errorf("%d arguments, want %s", n, m.signature)
+		return fmt.Errorf("%d arguments, want %s", n, m.signature)
 	}
 	for i := 0; i < len(m.in) || m.variadic && seq.Len() > 0; i++ {
+		if i == m.stream {
+			f.args = append(f.args, inv.incoming(ctx, m.in[i]))
+			continue
+		}
 		t := m.in[min(i, len(m.in)-1)]
+		var cell reflect.Value
 		if m.variadic && i >= len(m.in)-1 {
 			if seq.Len() == 0 {
 				break
 			}
 			t = t.Elem()
+		} else {
+			cell = f.cells[i]
 		}
-		if i == m.stream {
-			args = append(args, inv.incoming(ctx, t))
-			continue
-		}
-		v, err := inv.argument(&seq, t)
+		v, err := inv.argument(&seq, t, cell)
 		if err != nil {
-			return nil, fmt.Errorf("argument %d, %v: %s", i+1, spoken(t), withoutPrefix(err))
+			return fmt.Errorf("argument %d, %v: %s", i+1, spoken(t), withoutPrefix(err))
 		}
-		args = append(args, v)
+		f.args = append(f.args, v)
 	}
-	return args, nil
+	return nil
 }
 
-// argument decodes one argument.
-func (inv *Invocation) argument(seq *codec.Sequence, t reflect.Type) (reflect.Value, error) {
+// argument decodes one argument, into where cell points if it is valid.
+func (inv *Invocation) argument(seq *codec.Sequence, t reflect.Type, cell reflect.Value) (reflect.Value, error) {
 	switch {
 	case t == proxyType:
 		var text string
@@ -242,11 +280,13 @@ func (inv *Invocation) argument(seq *codec.Sequence, t reflect.Type) (reflect.Va
 			}
 		}
 	}
-	p := reflect.New(t)
-	if err := seq.Next(p.Interface()); err != nil {
+	if !cell.IsValid() {
+		cell = reflect.New(t)
+	}
+	if err := seq.Next(cell.Interface()); err != nil {
 		return reflect.Value{}, err
 	}
-	return p.Elem(), nil
+	return cell.Elem(), nil
 }
 
 // result encodes what a method returned.
