@@ -3,7 +3,7 @@ package session
 import "github.com/pyrossl/pyrossl/broker/internal/wire"
 
 // assembly puts a fragmented message together. Its buffer grows with what has
-// come, at most sixteenfold ahead, so that a declared length alone takes no memory.
+// come, at most 32-fold ahead, so that a declared length alone takes no memory.
 type assembly struct {
 	active  bool
 	discard bool // the message is refused or no longer wanted: count, keep nothing
@@ -12,7 +12,7 @@ type assembly struct {
 	buf     []byte
 }
 
-const aheadFactor = 16
+const aheadFactor = 32
 
 func newAssembly(total int, discard bool) assembly {
 	return assembly{active: true, discard: discard, total: total}
