@@ -31,11 +31,12 @@ type shape struct{ salt, iterations int }
 // non-nil list accepts nobody. When there is an error, nothing has changed.
 //
 // A Passphrase or Login takes the time of Config.Iterations to be prepared here, and
-// is not kept. A StoredIdent takes none. It may be called while the daemon runs;
-// connections that are accepted already stay.
+// is not kept. A StoredIdent takes none. It may be called while the daemon runs, which
+// then ends the sessions whose identification is not among ids.
 func (d *Default) SetAllowedIdentifications(ids []Identification) error {
 	if ids == nil {
 		d.allowed.Store(nil)
+		d.version.Add(1)
 		return nil
 	}
 	iterations := d.iterations
@@ -47,6 +48,7 @@ func (d *Default) SetAllowedIdentifications(ids []Identification) error {
 		return err
 	}
 	d.allowed.Store(all)
+	d.version.Add(1)
 	return nil
 }
 

@@ -63,6 +63,9 @@ type Default struct {
 	// allowed is what SetAllowedIdentifications has set; nil when it is off.
 	allowed atomic.Pointer[identifications]
 
+	// version counts the changes of identities and allowed.
+	version atomic.Uint64
+
 	// running counts the calls of custom validators that have not returned.
 	running atomic.Int64
 
@@ -114,9 +117,12 @@ func New(c Config) (*Default, error) {
 
 func (d *Default) base() *Default { return d }
 
-// SetIdentities replaces the mapping rules for connections from now on; nil means
-// that a certificate's only name counts.
-func (d *Default) SetIdentities(m *Mapper) { d.identities.Store(m) }
+// SetIdentities replaces the mapping rules; nil means that a certificate's only name
+// counts. A daemon ends the sessions whose identity is another one now, or none.
+func (d *Default) SetIdentities(m *Mapper) {
+	d.identities.Store(m)
+	d.version.Add(1)
+}
 
 // AcceptHost refuses addresses by Config.AllowHosts and DenyHosts.
 func (d *Default) AcceptHost(ctx context.Context, addr netip.Addr) error {

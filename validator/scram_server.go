@@ -33,7 +33,9 @@ const (
 type serverScram struct {
 	allowed *identifications
 	user    string
-	tries   []*scram.ServerConversation // one for each key that may be meant
+	keys    []scram.StoredCredentials   // those that may be meant
+	tries   []*scram.ServerConversation // one for each of them
+	stored  []byte                      // the stored key of the one that was proved
 	proved  bool
 	over    bool
 }
@@ -72,7 +74,7 @@ func (d *Default) AcceptIdentification(_ context.Context, ex *Exchange, token []
 	if err != nil {
 		return nil, false, err
 	}
-	s.proved, ex.User = true, s.user
+	s.proved, ex.User, s.keys, s.tries = true, s.user, nil, nil
 	return []byte(final), true, nil
 }
 
@@ -109,7 +111,7 @@ func (s *serverScram) begin(ex *Exchange, token string) (string, error) {
 		}
 		tries = append(tries, c)
 	}
-	s.tries = tries
+	s.keys, s.tries = keys, tries
 	return first, nil
 }
 
@@ -124,9 +126,9 @@ func (s *serverScram) finish(ex *Exchange, token string) (string, error) {
 		return "", refusedIdent("an identification that was made for another connection", "one for this connection; somebody may stand between the two sides", nil)
 	}
 	proof := ""
-	for _, c := range s.tries {
+	for i, c := range s.tries {
 		if v, err := c.Step(token); err == nil && c.Valid() {
-			proof = v
+			proof, s.stored = v, s.keys[i].StoredKey
 		}
 	}
 	if proof == "" {

@@ -2,6 +2,7 @@ package validator
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/x509"
 	"net/netip"
 	"slices"
@@ -127,6 +128,40 @@ func (s Steps) AcceptIdentification(ctx context.Context, ex *Exchange, token []b
 		}
 	}
 	return answer.reply, answer.done, nil
+}
+
+// Version changes when the Default's identities or allowed identifications do: then
+// sessions that were accepted before must pass CheckCertificate and StillIdentified
+// again.
+func (s Steps) Version() uint64 {
+	if s.base == nil {
+		return 0
+	}
+	return s.base.version.Load()
+}
+
+// StillIdentified checks that the identification of a session is one that the Default
+// still allows, or needs none.
+func (s Steps) StillIdentified(ex *Exchange) *Denial {
+	if s.base == nil {
+		return noValidator(CheckIdentification)
+	}
+	allowed := s.base.allowed.Load()
+	if allowed == nil {
+		return nil
+	}
+	own, ok := ex.scram.(*serverScram)
+	if !ok || !own.proved {
+		return &Denial{Code: DeniedSecurity, Check: CheckIdentification, Got: "a session without an identification",
+			Want: "one, which the daemon has come to ask for"}
+	}
+	for _, c := range allowed.of(own.user) {
+		if hmac.Equal(c.StoredKey, own.stored) {
+			return nil
+		}
+	}
+	return &Denial{Code: DeniedSecurity, Check: CheckIdentification, Got: "an identification that was withdrawn",
+		Want: "one that the daemon still allows"}
 }
 
 // MungeIdent is the client's first step: it checks what was set as identification.
