@@ -41,6 +41,14 @@ func (e *Error) inFile(path string) *Error {
 	return &named
 }
 
+// inFileIf is inFile where there is a file.
+func (e *Error) inFileIf(path string) *Error {
+	if path == "" {
+		return e
+	}
+	return e.inFile(path)
+}
+
 func reasonf(format string, args ...any) *Error {
 	return &Error{Reason: fmt.Sprintf(format, args...)}
 }

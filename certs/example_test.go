@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log"
 	"net"
+	"time"
 
 	"github.com/pyrossl/pyrossl/certs"
 )
@@ -78,4 +79,60 @@ func ExampleClientConfig() {
 		}
 		log.Fatal(err)
 	}
+}
+
+// A daemon that keeps its promise to live connections: each is checked again when the
+// material changes, and when the reasons for it run out.
+func ExampleValidUntil() {
+	source, err := certs.Files(certs.FilesConfig{
+		Cert: "pki/bank.example.crt", Key: "pki/bank.example.key", CA: "pki/ca.crt", Purpose: certs.ServerAuth,
+		CRLs: []string{"pki/intermediate.crl"}, DenyList: "pki/deny",
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer source.Close()
+	config, err := certs.ServerConfig(source, certs.RecheckAfterHandshake())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	serve := func(conn *tls.Conn) {
+		defer conn.Close()
+		if conn.Handshake() != nil {
+			return
+		}
+		for {
+			changed, m := source.Changed(), source.Current()
+			chain, err := certs.VerifyPeer(conn.ConnectionState().PeerCertificates, m, certs.ClientAuth, time.Now())
+			if err != nil {
+				fmt.Fprintln(conn, "denied:", certs.ServerRefusal(err, m))
+				return
+			}
+			select {
+			case <-changed:
+			case <-time.After(time.Until(certs.ValidUntil(chain, m)) + 1):
+			}
+		}
+	}
+	_, _ = config, serve
+}
+
+func ExampleParseDenyList() {
+	list, err := certs.ParseDenyList([]byte(`
+number 3
+serial 1f2a                                  # a test that went wrong
+principal uri:spiffe://bank.example/teller   # left the company
+`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(list.Len(), "entries")
+	_, err = certs.ParseDenyList([]byte("number 4\nuser alice\n"))
+	fmt.Println(err)
+	// Output:
+	// 2 entries
+	// certs: line 2: begins with "user", want number, issued, max-age, serial, key, ca or principal
 }

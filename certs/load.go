@@ -41,13 +41,13 @@ func load(p paths) (*Material, *Error) {
 }
 
 func (p paths) read() (c contents, e *Error) {
-	if c.cert, e = readFile(p.cert, "certificate", false); e != nil {
+	if c.cert, e = readFile(p.cert, "certificate", false, maxFile); e != nil {
 		return c, e
 	}
-	if c.key, e = readFile(p.key, "private key", true); e != nil {
+	if c.key, e = readFile(p.key, "private key", true, maxFile); e != nil {
 		return c, e
 	}
-	c.ca, e = readFile(p.ca, "CA certificate", false)
+	c.ca, e = readFile(p.ca, "CA certificate", false, maxFile)
 	return c, e
 }
 
@@ -82,10 +82,10 @@ func (c contents) material(p paths) (*Material, *Error) {
 	return newMaterial(chain, key, roots), nil
 }
 
-// readFile reads a small regular file, following symbolic links, as Kubernetes
+// readFile reads a regular file, at most one byte more than limit of it, following symbolic links, as Kubernetes
 // mounts its secrets. A private one is refused when its mode lets others in; the
 // mode is that of the file which was opened, not of one put in its place since.
-func readFile(path, what string, private bool) ([]byte, *Error) {
+func readFile(path, what string, private bool, limit int) ([]byte, *Error) {
 	fail := func(format string, args ...any) ([]byte, *Error) {
 		return nil, reasonf(format, args...).inFile(path)
 	}
@@ -104,7 +104,7 @@ func readFile(path, what string, private bool) ([]byte, *Error) {
 					return nil, reasonf("key file has mode %04o, want 0600: other users could read or change it", mode).fix("chmod 600 FILE").inFile(path)
 				}
 				var data []byte
-				if data, err = io.ReadAll(io.LimitReader(f, maxFile+1)); err == nil {
+				if data, err = io.ReadAll(io.LimitReader(f, int64(limit)+1)); err == nil {
 					return data, nil
 				}
 			}

@@ -3,6 +3,7 @@ package certs
 import (
 	"bytes"
 	"crypto"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -21,8 +22,13 @@ type Material struct {
 	Key   *PrivateKey         // belongs to Chain[0]
 	Roots []*x509.Certificate // authorities that we trust, never empty
 
-	pool *x509.CertPool
-	own  tls.Certificate
+	pool        *x509.CertPool
+	own         tls.Certificate
+	anchors     map[string]struct{} // Roots by their encoding
+	anchorNames map[string]struct{} // and by their subjects
+	rootsID     [sha256.Size]byte   // tells one set of Roots from another
+	revocations *Revocations        // nil: none are configured
+	chains      *chains             // shared with materials made from this one
 }
 
 // NewMaterial checks that the key belongs to the first certificate of the chain,
@@ -44,15 +50,60 @@ func NewMaterial(chain []*x509.Certificate, key *PrivateKey, roots []*x509.Certi
 
 // newMaterial is NewMaterial for what has been checked.
 func newMaterial(chain []*x509.Certificate, key *PrivateKey, roots []*x509.Certificate) *Material {
-	m := &Material{Chain: slices.Clone(chain), Key: key, Roots: slices.Clone(roots), pool: x509.NewCertPool()}
+	m := &Material{
+		Chain: slices.Clone(chain), Key: key, Roots: slices.Clone(roots), pool: x509.NewCertPool(),
+		anchors: make(map[string]struct{}), anchorNames: make(map[string]struct{}), chains: new(chains),
+	}
 	for _, c := range m.Roots {
 		m.pool.AddCert(c)
+		m.anchors[string(c.Raw)], m.anchorNames[string(c.RawSubject)] = struct{}{}, struct{}{}
 	}
+	h := sha256.New()
+	hashCertificates(h, m.Roots)
+	h.Sum(m.rootsID[:0])
 	m.own = tls.Certificate{PrivateKey: m.Key, Leaf: m.Chain[0]}
 	for _, c := range m.Chain {
 		m.own.Certificate = append(m.own.Certificate, c.Raw)
 	}
 	return m
+}
+
+// WithRevocations gives the same material with these revocations instead of those
+// that it has; nil takes them away. A list under the name of one of our authorities,
+// trusted or in our own chain, must be signed by it. For lists of authorities that
+// only peers will show, that is checked when they do.
+func (m *Material) WithRevocations(r *Revocations) (*Material, error) {
+	if !m.made() {
+		return nil, reasonf("material was not made by NewMaterial or Load")
+	}
+	if r != nil {
+		for _, l := range r.crls {
+			if _, e := l.provenBy(m.authorities()); e != nil {
+				return nil, e.inFileIf(l.file)
+			}
+		}
+	}
+	return m.with(r, m.chains), nil
+}
+
+// with is WithRevocations for lists that have been checked.
+func (m *Material) with(r *Revocations, known *chains) *Material {
+	next := *m
+	next.revocations, next.chains = r, known
+	return &next
+}
+
+// Revocations gives the lists that peers are checked against, nil if there are none.
+func (m *Material) Revocations() *Revocations {
+	if m == nil {
+		return nil
+	}
+	return m.revocations
+}
+
+// authorities are the certificates of authorities that we know without a peer.
+func (m *Material) authorities() []*x509.Certificate {
+	return append(slices.Clone(m.Roots), m.Chain[1:]...)
 }
 
 // String names the certificate, its issuer and its last day.

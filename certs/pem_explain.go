@@ -13,27 +13,42 @@ type wanted int
 const (
 	wantCertificate wanted = iota
 	wantKey
+	wantCRL
 )
 
 func (w wanted) String() string {
-	if w == wantKey {
+	switch w {
+	case wantKey:
 		return "private key"
+	case wantCRL:
+		return "revocation list"
 	}
 	return "certificate"
 }
 
 func (w wanted) label() string {
-	if w == wantKey {
+	switch w {
+	case wantKey:
 		return "PRIVATE KEY"
+	case wantCRL:
+		return "X509 CRL"
 	}
 	return "CERTIFICATE"
+}
+
+// limit is how long a file may be.
+func (w wanted) limit() int {
+	if w == wantCRL {
+		return maxList
+	}
+	return maxFile
 }
 
 // notText refuses what cannot be PEM at all, by what it seems to be.
 func notText(data []byte, want wanted) *Error {
 	switch {
-	case len(data) > maxFile:
-		return reasonf("is larger than %d KiB, want a %s in PEM form", maxFile>>10, want)
+	case len(data) > want.limit():
+		return reasonf("is larger than %d KiB, want a %s in PEM form", want.limit()>>10, want)
 	case len(bytes.TrimSpace(data)) == 0:
 		return reasonf("is empty, want a %s in PEM form", want)
 	case bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")):
@@ -59,6 +74,9 @@ func isDER(data []byte, want wanted) *Error {
 		if want == wantKey {
 			return reasonf("holds a certificate in DER form, want a private key in PEM form").fix("give the key's file")
 		}
+		if want == wantCRL {
+			return reasonf("holds a certificate in DER form, want a revocation list")
+		}
 		return reasonf("is DER, want PEM").fix("convert it: openssl x509 -inform DER -in FILE -out NEW.crt")
 	}
 	var version int
@@ -73,7 +91,7 @@ func isDER(data []byte, want wanted) *Error {
 	if want == wantKey {
 		return reasonf("is DER, want PEM").fix("convert it: (umask 077; openssl pkey -inform DER -in FILE -out NEW.key)")
 	}
-	return reasonf("is binary (ASN.1), but not a certificate; want a certificate in PEM form")
+	return reasonf("is binary (ASN.1), but not a %s; want a %s in PEM form", want, want)
 }
 
 // wrongLabel explains a block of another type than wanted.
@@ -83,11 +101,17 @@ func wrongLabel(b pemBlock, want wanted) *Error {
 	case want == wantCertificate && isKey:
 		return reasonf("line %d: holds a private key, want certificates only", b.line).
 			fix("keep the key in a file of its own with mode 0600, and check that the two file names are not swapped")
+	case want == wantCRL && isKey:
+		return reasonf("line %d: holds a private key, want revocation lists only", b.line).
+			fix("keep the key in a file of its own with mode 0600, and check that the file names are not swapped")
 	case want == wantKey && strings.HasSuffix(b.label, "CERTIFICATE"):
 		return reasonf("line %d: holds a certificate, want a private key only", b.line).
 			fix("keep the certificate in a file of its own, and check that the two file names are not swapped")
 	}
 	at := reasonf("line %d: holds %s, want %s", b.line, short(b.label), want)
+	if want == wantCRL {
+		return at
+	}
 	switch b.label {
 	case "ENCRYPTED PRIVATE KEY":
 		return reasonf("line %d: private key is encrypted with a passphrase; a program that starts unattended cannot ask for it", b.line).

@@ -60,7 +60,7 @@ func (v view) fromAlert(code uint8) *validator.Denial {
 	case alertBadCertificate, alertCertificateUnknown, alertUnsupportedCertificate:
 		return v.badCertificate(code)
 	case alertCertificateRevoked:
-		return security(validator.CheckChain, who+" holds as revoked "+v.sent(), "a new certificate for us")
+		return security(checkRevocation, who+" holds as revoked "+v.sent(), "a new certificate for us, or a newer revocation list on the other side")
 	case alertAccessDenied:
 		return security(validator.CheckAdmission, who+" denies access to "+v.sent(), "its operator to admit us")
 	case alertDecryptError:
@@ -136,7 +136,7 @@ func (v view) badCertificate(code uint8) *validator.Denial {
 	}
 	if v.peer == ClientAuth {
 		return security(validator.CheckChain, who+" refused "+v.sent(),
-			"the client's CA file to hold our authority, and the host it asked for to be among our names; its own error says which")
+			"the client's CA file to hold our authority, the host it asked for to be among our names, and our certificate not to be revoked; its own error says which")
 	}
 	return security(validator.CheckChain, "the server's own checks refused "+v.sent(),
 		"its operator to look into the server's log, which names the check (a name constraint, a revocation, or a rule of the server's)")

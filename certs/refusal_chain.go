@@ -110,18 +110,21 @@ func (v view) invalid(e x509.CertificateInvalidError) *validator.Denial {
 	return d
 }
 
-// topmost follows a chain upwards as far as the presented certificates go.
+// topmost follows a chain upwards as far as the presented certificates go. Signatures
+// are looked at only where two certificates could be next.
 func topmost(presented []*x509.Certificate) *x509.Certificate {
 	top := presented[0]
 	for range presented {
-		up := top
+		var up *x509.Certificate
 		for _, p := range presented {
-			if !p.Equal(top) && issued(p, top) {
+			if p.Equal(top) || !bytes.Equal(p.RawSubject, top.RawIssuer) {
+				continue
+			}
+			if up == nil || issued(p, top) && !issued(up, top) {
 				up = p
-				break
 			}
 		}
-		if up == top {
+		if up == nil {
 			break
 		}
 		top = up

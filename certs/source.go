@@ -20,17 +20,25 @@ type Source interface {
 	Status() Status
 }
 
-// Status is what a source shows to people. It holds no secrets.
+// Status is what a source shows to people. It holds no secrets. [Status.Lines] puts
+// it in words.
 type Status struct {
 	Generation  uint64    // 1 for the first material, one more for each that replaced it
 	Loaded      time.Time // when the current material was taken up
 	LastAttempt time.Time // when files were last read anew, whether or not it worked
-	LastError   string    // why the last attempt failed, empty when it worked
+	LastError   string    // why the last attempt failed, also for lists, empty when it worked
 	Names       []string  // what the current certificate names, as kind:value
 	Issuer      string    // who signed it
 	Serial      string    // its serial number in hexadecimal
 	NotBefore   time.Time // its dates
 	NotAfter    time.Time
+	// Lists are the revocation lists and the deny list that peers are checked against.
+	Lists []ListStatus
+	// OwnRevoked is why others with the same lists would refuse our own certificate as
+	// revoked; empty when nothing is known against it.
+	OwnRevoked string
+	// StaleListsPass is whether InsecureAllowStaleLists is set.
+	StaleListsPass bool
 }
 
 // describing is s with the facts of a certificate.
@@ -59,4 +67,4 @@ type static struct {
 }
 
 func (s *static) Current() *Material { return s.material }
-func (s *static) Status() Status     { return s.status }
+func (s *static) Status() Status     { return s.status.checking(s.material, nil, time.Now()) }

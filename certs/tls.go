@@ -23,9 +23,9 @@ func base() *tls.Config {
 		// The post-quantum hybrid, its classical half for peers without it, and
 		// P-256, which is what is left when Go runs in FIPS 140 mode without ML-KEM.
 		CurvePreferences: []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256},
-		// A resumed session would bring back the certificate of the first one.
-		// Connections live long, and a full handshake costs less than a
-		// millisecond.
+		// A resumed session brings back the certificate of the first one, and no proof
+		// of its key. Connections live long, and a full handshake costs a millisecond
+		// or two. See ResumeSessions and ResumeWith.
 		SessionTicketsDisabled: true,
 	}
 }
@@ -33,8 +33,15 @@ func base() *tls.Config {
 // ServerConfig gives the settings of the accepting side. Every handshake uses the
 // source's material of that moment. It fails with a *validator.Denial when our own
 // certificate could not serve now.
-func ServerConfig(src Source) (*tls.Config, error) {
+//
+// A client that was revoked is refused in the handshake, as far as crypto/tls can say
+// so: with the alert bad_certificate (it has no way to send certificate_revoked). See
+// [RecheckAfterHandshake] for a server that tells it more.
+func ServerConfig(src Source, opts ...ServerOption) (*tls.Config, error) {
 	s := &serverConfigs{src: src}
+	for _, o := range opts {
+		o(&s.options)
+	}
 	m, err := current(src)
 	if err != nil {
 		return nil, err
@@ -47,22 +54,42 @@ func ServerConfig(src Source) (*tls.Config, error) {
 		return nil, err
 	}
 	// The parent must be as strict as its children, tickets included: crypto/tls
-	// takes the ticket keys from it, and fails handshakes if only it has none.
+	// takes the ticket keys from it where a child has none, and fails handshakes if
+	// only it has none.
 	parent := child.Clone()
 	parent.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.get() }
 	return parent, nil
 }
 
+// A ServerOption changes what [ServerConfig] gives.
+type ServerOption func(*serverOptions)
+
+type serverOptions struct {
+	recheckAfterHandshake bool
+	resume                bool
+}
+
+// RecheckAfterHandshake leaves revocation to the caller: a client whose chain,
+// purpose and dates are good gets through the handshake even if it was revoked, so
+// that it can be told why it is refused. The caller must call [Recheck] (or
+// [VerifyPeer]) on what the client presented before it does anything else, and close
+// the connection if there is a denial. Whoever does not lets revoked clients in.
+func RecheckAfterHandshake() ServerOption {
+	return func(o *serverOptions) { o.recheckAfterHandshake = true }
+}
+
 // serverConfigs keeps the settings for the material of the moment: building the
 // pool for each handshake would cost more than looking it up.
 type serverConfigs struct {
-	src    Source
-	cached atomic.Pointer[serverConfig]
+	src     Source
+	options serverOptions
+	cached  atomic.Pointer[serverConfig]
 }
 
 type serverConfig struct {
 	material *Material
 	config   *tls.Config
+	tickets  ticketKey
 }
 
 func (s *serverConfigs) get() (*tls.Config, error) {
@@ -70,20 +97,28 @@ func (s *serverConfigs) get() (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c := s.cached.Load(); c != nil && c.material == m {
-		return c.config, nil
+	last := s.cached.Load()
+	if last != nil && last.material == m && !(s.options.resume && last.tickets.old(time.Now())) {
+		return last.config, nil
 	}
 	config := base()
 	config.Certificates = []tls.Certificate{m.own}
 	config.ClientAuth = tls.RequireAndVerifyClientCert
 	config.ClientCAs = m.pool
-	config.VerifyConnection = func(cs tls.ConnectionState) error {
-		if len(cs.VerifiedChains) == 0 || len(cs.PeerCertificates) == 0 {
-			return unverified()
-		}
-		return checkPeer(cs, ClientAuth)
+	rules := peerRules{material: m, purpose: ClientAuth, resume: s.options.resume}
+	if s.options.recheckAfterHandshake {
+		rules.material = m.with(nil, m.chains)
 	}
-	s.cached.Store(&serverConfig{m, config})
+	config.VerifyConnection = func(cs tls.ConnectionState) error {
+		_, err := rules.check(cs)
+		return err
+	}
+	next := &serverConfig{material: m, config: config}
+	if s.options.resume {
+		next.tickets = newTicketKey(time.Now())
+		next.tickets.use(config, last, m)
+	}
+	s.cached.Store(next)
 	return config, nil
 }
 
@@ -100,7 +135,13 @@ type Expect struct {
 // source's material of this moment: ask for new ones for every dial. It fails with
 // a *validator.Denial when our own certificate could not be accepted by any server,
 // so that the reason is known here and need not come back as an alert.
-func ClientConfig(src Source, expect Expect) (*tls.Config, error) {
+//
+// A server that was revoked is refused in the handshake.
+func ClientConfig(src Source, expect Expect, opts ...ClientOption) (*tls.Config, error) {
+	var o clientOptions
+	for _, opt := range opts {
+		opt(&o)
+	}
 	m, err := current(src)
 	if err != nil {
 		return nil, err
@@ -114,8 +155,10 @@ func ClientConfig(src Source, expect Expect) (*tls.Config, error) {
 	// crypto/tls does by itself, it would be left out in silence where they
 	// differ, and returning none at all crashes.
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &m.own, nil }
+	o.resume(config, m, expect)
+	rules := peerRules{material: m, purpose: ServerAuth, resume: o.sessions != nil}
 	if expect.ID != "" {
-		return pinned(config, m, expect)
+		return pinned(config, rules, expect)
 	}
 	host, e := canonicalHost(expect.Host)
 	if e != nil {
@@ -129,13 +172,19 @@ func ClientConfig(src Source, expect Expect) (*tls.Config, error) {
 		if leaf := cs.PeerCertificates[0]; !covers(leaf, host) {
 			return wrongName(leaf, host)
 		}
-		return checkPeer(cs, ServerAuth)
+		_, err := rules.check(cs)
+		return err
 	}
 	return config, nil
 }
 
+// A ClientOption changes what [ClientConfig] gives.
+type ClientOption func(*clientOptions)
+
+type clientOptions struct{ sessions *Sessions }
+
 // pinned completes the settings for a server that is known by principal.
-func pinned(config *tls.Config, m *Material, expect Expect) (*tls.Config, error) {
+func pinned(config *tls.Config, rules peerRules, expect Expect) (*tls.Config, error) {
 	want, err := pin(expect.ID)
 	if err != nil {
 		return nil, err
@@ -151,12 +200,10 @@ func pinned(config *tls.Config, m *Material, expect Expect) (*tls.Config, error)
 	// verification off, and VerifyConnection does all of it except for the host:
 	// chain, purpose and dates against the same roots, then the principal.
 	config.InsecureSkipVerify = true
+	rules.unverified = true
 	config.VerifyConnection = func(cs tls.ConnectionState) error {
-		chain, err := VerifyPeer(cs.PeerCertificates, m, ServerAuth, time.Now())
+		chain, err := rules.check(cs)
 		if err != nil {
-			return err
-		}
-		if err := checkPeer(cs, ServerAuth); err != nil {
 			return err
 		}
 		return checkPin(chain, want)
@@ -164,52 +211,43 @@ func pinned(config *tls.Config, m *Material, expect Expect) (*tls.Config, error)
 	return config, nil
 }
 
-// VerifyPeer verifies the certificates that a peer presented, its own first,
-// against the authorities of m, as the handshake does: chain, purpose and dates.
-// It gives the verified chain, leaf first and trust anchor last. It serves to check
-// live connections again after a reload, and to have the chain of a server that
-// was reached by Expect.ID, which crypto/tls does not keep.
-func VerifyPeer(presented []*x509.Certificate, m *Material, purpose Purpose, now time.Time) ([]*x509.Certificate, error) {
-	if !m.made() {
-		return nil, reasonf("material was not made by NewMaterial or Load")
-	}
-	if len(presented) == 0 {
-		return nil, unverified()
-	}
-	opts := x509.VerifyOptions{
-		Roots: m.pool, Intermediates: x509.NewCertPool(), CurrentTime: now,
-		KeyUsages: []x509.ExtKeyUsage{purpose.usage()},
-	}
-	for _, c := range presented[1:] {
-		opts.Intermediates.AddCert(c)
-	}
-	chains, err := presented[0].Verify(opts)
-	if err != nil {
-		return nil, &tls.CertificateVerificationError{UnverifiedCertificates: presented, Err: err}
-	}
-	if d := CheckLeaf(presented[0], purpose, now); d != nil {
-		return nil, ofPeer(d, purpose)
-	}
-	return chains[0], nil
+// peerRules is what holds for every peer, on both sides.
+type peerRules struct {
+	material *Material
+	purpose  Purpose
+	// unverified says that crypto/tls has not verified the chain.
+	unverified bool
+	// resume lets the peer resume a session. It is then verified as if it had just
+	// presented what it presented in that session.
+	resume bool
 }
 
-// checkPeer is what holds for every peer whose chain has been verified.
-func checkPeer(cs tls.ConnectionState, purpose Purpose) error {
-	if d := CheckLeaf(cs.PeerCertificates[0], purpose, time.Now()); d != nil {
-		return ofPeer(d, purpose)
+// check is called on every connection, also on one that resumes a session. It gives
+// the chain that counts.
+func (r *peerRules) check(cs tls.ConnectionState) ([]*x509.Certificate, error) {
+	if len(cs.PeerCertificates) == 0 || !r.unverified && len(cs.VerifiedChains) == 0 {
+		return nil, unverified()
+	}
+	now := time.Now()
+	if !r.unverified && !cs.DidResume {
+		r.material.accepted(cs.PeerCertificates, cs.VerifiedChains, r.purpose, now)
+	}
+	chain, err := VerifyPeer(cs.PeerCertificates, r.material, r.purpose, now)
+	if err != nil {
+		return nil, err
 	}
 	if cs.NegotiatedProtocol != ALPN {
 		got := fmt.Sprintf("application protocol %q", short(cs.NegotiatedProtocol))
 		if cs.NegotiatedProtocol == "" {
 			got = "no application protocol"
 		}
-		got = purpose.peer() + " with " + got
-		return &validator.Denial{Code: validator.DeniedSecurity, Check: validator.CheckALPN, Got: got, Want: ALPN}
+		got = r.purpose.peer() + " with " + got
+		return nil, &validator.Denial{Code: validator.DeniedSecurity, Check: validator.CheckALPN, Got: got, Want: ALPN}
 	}
-	if cs.DidResume {
-		return &validator.Denial{Code: validator.DeniedSecurity, Check: validator.CheckProtocol, Got: "a resumed TLS session", Want: "a full handshake"}
+	if cs.DidResume && !r.resume {
+		return nil, &validator.Denial{Code: validator.DeniedSecurity, Check: validator.CheckProtocol, Got: "a resumed TLS session", Want: "a full handshake"}
 	}
-	return nil
+	return chain, nil
 }
 
 // pin reads Expect.ID.

@@ -43,6 +43,7 @@ const (
 type CA struct {
 	root, intermediate *x509.Certificate
 	key                crypto.Signer // the intermediate's
+	rootKey            crypto.Signer // signs intermediates, and lists that revoke them
 }
 
 // A Leaf says what a certificate should hold. The zero Leaf has no name, no
@@ -87,7 +88,7 @@ func New(tb testing.TB) *CA {
 	root := template("testca root "+unique, 1)
 	root = sign(tb, root, root, rootKey.Public(), rootKey)
 	intermediate := sign(tb, template("testca intermediate "+unique, 0), root, key.Public(), rootKey)
-	return &CA{root: root, intermediate: intermediate, key: key}
+	return &CA{root: root, intermediate: intermediate, key: key, rootKey: rootKey}
 }
 
 // Issue makes a key and a certificate for it, signed by the intermediate. The
