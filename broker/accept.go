@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -45,6 +46,7 @@ func (d *Daemon) accept() error {
 		addr := addressOf(raw)
 		if !d.budget.take(addr.Addr()) {
 			d.counters.denied.Add(1)
+			d.counters.droppedEarly.Add(1)
 			d.log.Debug("connection closed before TLS", "address", addr, "reason", "too many handshakes")
 			raw.Close()
 			continue
@@ -73,6 +75,8 @@ func addressOf(c net.Conn) netip.AddrPort {
 func (d *Daemon) admit(raw net.Conn, addr netip.AddrPort) {
 	defer d.running.Done()
 	defer d.budget.give(addr.Addr())
+	d.counters.handshakes.Add(1)
+	defer d.counters.handshakes.Add(-1)
 	deadline := time.Now().Add(d.config.HandshakeTimeout)
 	ctx, cancel := context.WithDeadline(d.ctx, deadline)
 	defer cancel()
@@ -100,7 +104,11 @@ func (d *Daemon) admit(raw net.Conn, addr netip.AddrPort) {
 		return
 	}
 	d.counters.accepted.Add(1)
+	d.auditConnection("connection", "", c.peer, nil)
 	go c.run()
+	if d.changes.Load() != h.seen {
+		c.recheck() // what changed while it was welcomed may not have found it
+	}
 }
 
 // handshake is a connection that has no verdict yet.
@@ -110,7 +118,10 @@ type handshake struct {
 	conn    *session.Conn
 	tls     *tls.Conn
 	peer    *Peer
-	expires time.Time // the earliest end of the peer's chain
+	seen    uint64 // what the daemon went by when this began
+	grounds grounds
+	expires time.Time // when the first certificate of the peer's chain does
+	review  time.Time // when the grounds must be looked at again
 	proof   []byte
 	release func() // of the place that the validator granted
 }
@@ -120,6 +131,7 @@ type handshake struct {
 func (h *handshake) run(ctx context.Context) error {
 	// Whoever is blocked by address is told so only inside TLS, and only if its
 	// certificate is good: before that nothing can be said safely.
+	h.seen = h.daemon.changes.Load()
 	blocked := h.daemon.steps.AcceptHost(ctx, h.peer.Address.Addr())
 	if err := h.secure(ctx); err != nil {
 		return err
@@ -139,6 +151,9 @@ func (h *handshake) run(ctx context.Context) error {
 	}
 	h.release = release
 	err := h.connected(ctx)
+	if err == nil {
+		err = h.still(ctx)
+	}
 	if err == nil {
 		if err = h.welcome(); err == nil {
 			return nil
@@ -175,19 +190,56 @@ func (h *handshake) secure(ctx context.Context) error {
 	return nil
 }
 
-// identify maps the verified chain to an identity.
+// identify checks the chain by the material of this moment, which the handshake may
+// not have seen, and maps it to an identity.
 func (h *handshake) identify(ctx context.Context) error {
-	chain := h.tls.ConnectionState().VerifiedChains[0]
+	h.grounds.presented = h.tls.ConnectionState().PeerCertificates
+	h.peer.Certificate = h.grounds.presented[0]
+	material := h.daemon.config.Certs.Current()
+	chain, denial := verified(h.grounds.presented, material)
+	if denial != nil {
+		return denial
+	}
 	id, denial := h.daemon.steps.CheckCertificate(ctx, chain)
 	if denial != nil {
 		return denial
 	}
-	h.peer.Identity, h.peer.Certificate = id, chain[0]
-	h.expires = chain[0].NotAfter
+	h.peer.Identity, h.grounds.verified = id, chain
+	h.review, h.expires = certs.ValidUntil(chain, material), earliest(chain)
+	return nil
+}
+
+// verified is the chain by which a client is accepted: one that is not revoked, where
+// there are several.
+func verified(presented []*x509.Certificate, m *certs.Material) ([]*x509.Certificate, *validator.Denial) {
+	chain, err := certs.VerifyPeer(presented, m, certs.ClientAuth, time.Now())
+	if err == nil {
+		return chain, nil
+	}
+	if denial := certs.ServerRefusal(err, m); denial != nil {
+		return nil, denial
+	}
+	return nil, &validator.Denial{Code: validator.DeniedSecurity, Check: validator.CheckChain, Err: err}
+}
+
+// earliest is when the first certificate of a chain expires.
+func earliest(chain []*x509.Certificate) time.Time {
+	first := chain[0].NotAfter
 	for _, c := range chain[1:] {
-		if c.NotAfter.Before(h.expires) {
-			h.expires = c.NotAfter
+		if c.NotAfter.Before(first) {
+			first = c.NotAfter
 		}
+	}
+	return first
+}
+
+// still checks once more what has changed since the handshake began.
+func (h *handshake) still(ctx context.Context) error {
+	if h.daemon.changes.Load() == h.seen {
+		return nil
+	}
+	if denial := h.daemon.lost(ctx, h.peer, &h.grounds); denial != nil {
+		return denial
 	}
 	return nil
 }
@@ -202,6 +254,7 @@ func (h *handshake) challenge(ctx context.Context) error {
 		return err
 	}
 	ex := &validator.Exchange{Identity: h.peer.Identity, Addr: h.peer.Address.Addr(), ChannelBinding: binding}
+	h.grounds.exchange = ex
 	message, denial := h.daemon.steps.Challenge(ctx, ex)
 	if denial != nil {
 		return denial
@@ -276,11 +329,15 @@ func (h *handshake) refuse(err error) {
 			d.log.Debug("connection without a handshake", "address", h.peer.Address, "error", err)
 			return
 		}
-		d.counters.denied.Add(1)
+		d.counters.refused(denial)
+		d.record.add(Incident{ID: incident, Time: time.Now().UTC(), Event: connectionDenied, Error: err.Error()}.of(h.peer).because(denial))
+		d.auditConnection("connection", incident, h.peer, denial)
 		d.log.Warn("TLS handshake refused", "incident", incident, "address", h.peer.Address, "check", denial.Check, "got", denial.Got, "want", denial.Want, "error", err)
 		return
 	}
-	d.counters.denied.Add(1)
+	d.counters.refused(denial)
+	d.record.add(Incident{ID: incident, Time: time.Now().UTC(), Event: connectionDenied}.of(h.peer).because(denial))
+	d.auditConnection("connection", incident, h.peer, denial)
 	attrs := []any{"incident", incident, "address", h.peer.Address, "code", denial.Code.String(), "check", denial.Check, "got", denial.Got, "want", denial.Want}
 	if leaf := h.tls.ConnectionState().PeerCertificates[0]; leaf != nil {
 		attrs = append(attrs, "subject", leaf.Subject.String(), "serial", leaf.SerialNumber.String())

@@ -327,6 +327,7 @@ func (c *callee) runEntry(ctx context.Context, in *session.Incoming, e *batchEnt
 	inv := newInvocation(c, in)
 	defer inv.free()
 	inv.batch, inv.args, inv.owned = true, args, false
+	in.Mark(&m.running[validator.KindCall])
 	if err := c.invoke(ctx, o, m, inv, validator.KindCall); err != nil {
 		if o.failed != nil {
 			o.failed(m.name, err)

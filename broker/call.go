@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pyrossl/pyrossl/broker/internal/session"
 	"github.com/pyrossl/pyrossl/broker/internal/wire"
@@ -25,10 +26,12 @@ type callee struct {
 	log       *slog.Logger
 	intercept Interceptor // nil for none
 	decisions decisionCache
+	tally     tally
 
 	mu        sync.Mutex
 	own       map[string]*object // what this connection alone may call
 	instances map[*object]any    // of objects with an instance for each connection
+	given     bool               // the peer has exported something to this end
 	closed    bool
 }
 
@@ -38,8 +41,12 @@ type host interface {
 	find(name []byte) *object
 	// authorizer decides calls; nil lets the peer call what was exported to it.
 	authorizer() (validator.Authorizer, validator.Versioned)
-	// counted counts a call that came, or one that was denied.
-	counted(denied bool)
+	// counted counts a call that came.
+	counted(c *callee)
+	// noted keeps an incident.
+	noted(i Incident)
+	// audited notes a decision about a call.
+	audited(c *callee, object, method string, kind validator.CallKind, d validator.Decision)
 	// follow makes a proxy of a URI that came from the peer.
 	follow(c *callee, uri string) (*Proxy, error)
 	// peerProxy makes a proxy of an object that the peer exports.
@@ -88,6 +95,7 @@ func (c *callee) perform(in *session.Incoming, o *object, m *method, kind valida
 	}
 	inv := newInvocation(c, in)
 	defer inv.free()
+	in.Mark(&m.running[kind])
 	watch := m.pace.begin()
 	err := c.invoke(ctx, o, m, inv, kind)
 	watch.end(&m.pace)
@@ -182,7 +190,7 @@ func missing(o *object, name, method []byte) *wire.ErrorBody {
 // refused. Objects and methods that do not exist pass it too, so that only who
 // may call them learns that.
 func (c *callee) authorize(ctx context.Context, o *object, m *method, name, methodName []byte, kind validator.CallKind) *wire.ErrorBody {
-	c.host.counted(false)
+	c.host.counted(c)
 	authorizer, versioned := c.host.authorizer()
 	if authorizer == nil {
 		return nil // a client's own objects are for the daemon that was given them
@@ -199,12 +207,21 @@ func (c *callee) authorize(ctx context.Context, o *object, m *method, name, meth
 	if decision.Allowed {
 		return nil
 	}
+	return c.denied(ctx, string(name), string(methodName), decision)
+}
+
+// denied notes a call that is refused, and is what its caller is told.
+func (c *callee) denied(ctx context.Context, object, method string, decision validator.Decision) *wire.ErrorBody {
 	incident := newIncident()
-	c.host.counted(true)
+	c.host.noted(Incident{
+		ID: incident, Time: time.Now().UTC(), Event: callDenied, Object: object, Method: method, Got: decision.Reason, Rule: decision.Rule,
+		Who: "the daemon's operator", Fix: "add a rule that allows it, if it should be allowed",
+	}.of(c.peer))
+	c.tally.lastDenial.Store(&incident)
 	c.log.LogAttrs(ctx, slog.LevelWarn, "call denied",
 		slog.String("incident", incident), slog.String("session", c.peer.Session),
 		slog.String("identity", c.peer.Identity.Name), slog.String("principal", c.peer.Identity.Principal.String()),
-		slog.String("object", string(name)), slog.String("method", string(methodName)),
+		slog.String("object", object), slog.String("method", method),
 		slog.String("rule", decision.Rule), slog.String("reason", decision.Reason))
 	return &wire.ErrorBody{Kind: wire.KindDenied, Message: decision.Reason, Incident: incident}
 }
@@ -217,9 +234,11 @@ func (c *callee) ask(ctx context.Context, authorizer validator.Authorizer, objec
 			d = validator.Decision{Rule: "panic", Reason: "the daemon's authorizer failed"}
 		}
 	}()
-	return authorizer.Authorize(ctx, validator.Request{
+	d = authorizer.Authorize(ctx, validator.Request{
 		Identity: &c.peer.Identity, Object: object, Method: method, Kind: kind,
 	})
+	c.host.audited(c, object, method, kind, d)
+	return d
 }
 
 // decisions are what an authorizer with a version has decided for one

@@ -66,6 +66,8 @@ type Client struct {
 	limits    wire.Limits
 	log       *slog.Logger
 
+	watchOnce sync.Once
+
 	mu     sync.Mutex
 	links  map[linkKey]*link
 	closed bool

@@ -2,11 +2,14 @@ package broker
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/pyrossl/pyrossl/broker/internal/session"
 	"github.com/pyrossl/pyrossl/broker/internal/wire"
+	"github.com/pyrossl/pyrossl/validator"
 )
 
 // connection is an accepted client, as the daemon sees it: a session and who is
@@ -14,7 +17,9 @@ import (
 type connection struct {
 	callee
 	daemon  *Daemon
-	expires time.Time
+	grounds grounds
+	tls     *tls.Conn
+	expires time.Time // when to check the grounds again; guarded by daemon.mu
 	expiry  *time.Timer
 	release func()
 }
@@ -22,7 +27,7 @@ type connection struct {
 // accepted makes a connection of a handshake that succeeded.
 func (h *handshake) accepted() *connection {
 	d := h.daemon
-	c := &connection{daemon: d, expires: h.expires, release: h.release}
+	c := &connection{daemon: d, grounds: h.grounds, tls: h.tls, expires: h.review, release: h.release}
 	c.callee = callee{peer: h.peer, host: d, errors: d.errors, log: d.log, intercept: d.side.intercept}
 	h.peer.callee = &c.callee
 	c.callee.session = session.New(session.Config{
@@ -55,7 +60,9 @@ func (c *connection) run() {
 	c.log.Debug("connected", "session", c.peer.Session, "address", c.peer.Address,
 		"identity", c.peer.Identity.Name, "principal", c.peer.Identity.Principal.String())
 	// A certificate that expires ends what it has opened.
-	c.expiry = time.AfterFunc(time.Until(c.expires), func() { c.end("the certificate has expired", "dates") })
+	c.daemon.mu.Lock()
+	c.expiry = time.AfterFunc(time.Until(c.expires), c.recheck)
+	c.daemon.mu.Unlock()
 	c.session.Serve(c.ended)
 }
 
@@ -63,13 +70,16 @@ func (c *connection) run() {
 func (c *connection) ended(err error) {
 	d := c.daemon
 	defer d.running.Done()
-	c.expiry.Stop()
 	c.session.Close()
 	c.waitHandlers()
 	c.endExports()
 	d.mu.Lock()
 	delete(d.open, c)
+	c.expiry.Stop()
 	d.mu.Unlock()
+	received, sent := c.session.Bytes()
+	d.counters.received.Add(received)
+	d.counters.sent.Add(sent)
 	c.release()
 	d.hookEnded(c.peer, err)
 	if session.IsClosed(err) {
@@ -103,11 +113,14 @@ type endError struct{ reason, incident string }
 func (e *endError) Error() string { return e.reason }
 
 // end closes the connection and tells the peer the reason.
-func (c *connection) end(reason, check string) {
+func (c *connection) end(denial *validator.Denial) {
 	incident := newIncident()
-	c.daemon.log.Info("session ended", "incident", incident, "session", c.peer.Session,
-		"identity", c.peer.Identity.Name, "reason", reason, "check", check)
-	c.session.End(wire.GoAwayBody{Reason: reason, Check: check, Incident: incident}, &endError{reason, incident})
+	c.daemon.counters.ended.Add(1)
+	c.daemon.record.add(Incident{ID: incident, Time: time.Now().UTC(), Event: sessionEnded}.of(c.peer).because(denial))
+	c.daemon.auditConnection(sessionEnded, incident, c.peer, denial)
+	c.log.Info(sessionEnded, "incident", incident, "session", c.peer.Session, "identity", c.peer.Identity.Name,
+		"principal", c.peer.Identity.Principal.String(), "check", denial.Check, "got", denial.Got, "want", denial.Want)
+	c.session.End(goAway(denial, incident), &endError{reason(denial), incident})
 }
 
 func (c *connection) close(reason string) {
@@ -136,6 +149,26 @@ func (c *connection) drain(ctx context.Context) (answered bool) {
 
 // drainGrace is how long a client may take to leave after its last answer.
 const drainGrace = 500 * time.Millisecond
+
+// auditConnection notes a decision about a connection; denial is nil for one that was
+// accepted.
+func (d *Daemon) auditConnection(event, incident string, p *Peer, denial *validator.Denial) {
+	if d.config.Audit == nil {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.Bool("allowed", denial == nil), slog.String("session", p.Session), slog.String("address", p.Address.String()),
+		slog.String("identity", p.Identity.Name), slog.String("principal", p.Identity.Principal.String()), slog.String("user", p.User),
+	}
+	if p.Certificate != nil {
+		attrs = append(attrs, slog.String("serial", p.Certificate.SerialNumber.Text(16)))
+	}
+	if denial != nil {
+		attrs = append(attrs, slog.String("incident", incident), slog.String("code", denial.Code.String()), slog.String("check", string(denial.Check)),
+			slog.String("got", denial.Got), slog.String("want", denial.Want))
+	}
+	d.config.Audit.LogAttrs(context.Background(), slog.LevelInfo, event, attrs...)
+}
 
 // hookEnded tells OnDisconnect of a connection that OnConnect has seen.
 func (d *Daemon) hookEnded(p *Peer, err error) {

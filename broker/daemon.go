@@ -66,6 +66,13 @@ type Config struct {
 	DrainTimeout time.Duration
 	// Logger gets refusals and failures; slog.Default when nil.
 	Logger *slog.Logger
+	// Audit gets one line for each decision: a connection that was accepted or denied, a
+	// call that the authorizer was asked about, a session that was ended. Nil for none.
+	Audit *slog.Logger
+	// Record is a file that keeps the latest incidents beyond the end of the process; two
+	// of at most 4 MiB are kept. Without it they are in memory only. Pyro.Daemon.Incident
+	// gives them to those who may call it.
+	Record string
 }
 
 // Daemon exports objects. It is safe for concurrent use.
@@ -82,6 +89,9 @@ type Daemon struct {
 	side      caller
 	monitor   session.Monitor
 	kinds     kinds
+	live      liveKinds
+	record    *record
+	changes   atomic.Uint64 // counts the changes that reevaluate has seen
 	limits    wire.Limits
 	listener  net.Listener
 	host      string
@@ -101,11 +111,6 @@ type Daemon struct {
 	running  sync.WaitGroup
 }
 
-// counters are what status shows.
-type counters struct {
-	accepted, denied, calls, callsDenied atomic.Uint64
-}
-
 // NewDaemon checks the configuration and listens, so that URIs can be given
 // out; connections are accepted once Serve runs. It refuses to start when its
 // own certificate does not cover the host that it publishes.
@@ -118,20 +123,33 @@ func NewDaemon(c Config) (*Daemon, error) {
 	if err := d.configure(); err != nil {
 		return nil, err
 	}
-	if err := d.listen(); err != nil {
+	var err error
+	d.record, err = newRecord(c.Record, func(err error) { d.log.Error("record of incidents", "error", err) })
+	if err != nil {
 		return nil, err
 	}
-	if err := d.publish(); err != nil {
-		d.listener.Close()
-		return nil, err
-	}
-	empty := registry{}
-	d.objects.Store(&empty)
-	if _, err := d.Register(SelfName, &Self{d}, ExposeAs[selfMethods](), IdempotentMethods("Ping", "Info", "Registered", "Methods", "Status")); err != nil {
-		d.listener.Close()
+	if err := d.begin(); err != nil {
+		d.record.close()
 		return nil, err
 	}
 	return d, nil
+}
+
+// begin listens, and exports the daemon itself.
+func (d *Daemon) begin() error {
+	if err := d.listen(); err != nil {
+		return err
+	}
+	empty := registry{}
+	d.objects.Store(&empty)
+	err := d.publish()
+	if err == nil {
+		_, err = d.Register(SelfName, &Self{d}, ExposeAs[selfMethods](), IdempotentMethods(selfNames()...))
+	}
+	if err != nil {
+		d.listener.Close()
+	}
+	return err
 }
 
 func (d *Daemon) configure() (err error) {
@@ -146,7 +164,7 @@ func (d *Daemon) configure() (err error) {
 		return fmt.Errorf("broker: Config.Validator: %w", err)
 	}
 	d.versioned, _ = c.Authorizer.(validator.Versioned)
-	if d.tls, err = certs.ServerConfig(c.Certs); err != nil {
+	if d.tls, err = certs.ServerConfig(c.Certs, certs.RecheckAfterHandshake()); err != nil {
 		return fmt.Errorf("broker: %w", err)
 	}
 	if d.errors, err = newErrorTable(c.Errors); err != nil {
@@ -299,6 +317,8 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	d.mu.Unlock()
 	stop := context.AfterFunc(ctx, func() { d.stopAccepting() })
 	defer stop()
+	d.running.Add(1)
+	go d.watch() // ends when no more connections are accepted
 	err := d.accept()
 	d.running.Done()
 	if ctx.Err() != nil {
@@ -363,5 +383,6 @@ func (d *Daemon) Close() error {
 	for _, o := range objects {
 		o.life.stop()
 	}
+	d.record.close()
 	return nil
 }

@@ -37,8 +37,23 @@ type Connection struct {
 // dialed is a connection after Welcome.
 type dialed struct {
 	callee
-	uri  uri.URI
-	info Connection
+	uri       uri.URI
+	info      Connection
+	leaf      *x509.Certificate   // our own
+	presented []*x509.Certificate // the daemon's
+	verified  []*x509.Certificate
+
+	// Guarded by the link's mu.
+	validUntil time.Time // when to look at the daemon's certificate again; zero for when something changes
+	renewAt    time.Time // when to replace the connection; zero while our certificate is the same
+}
+
+// sticky reports whether something was exported over the connection, by either side,
+// that would end with it.
+func (d *dialed) sticky() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.own) > 0 || d.given
 }
 
 // dial connects: TCP, TLS, verdict. It sends nothing of ours before the verdict
@@ -62,7 +77,7 @@ func (c *Client) dial(ctx context.Context, u uri.URI, ident any, onDrain func())
 	}
 	// The context bounds everything up to the verdict.
 	stop := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
-	d, err := c.handshake(ctx, raw, config, u, ident, onDrain)
+	d, err := c.handshake(ctx, raw, config, material, u, ident, onDrain)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
@@ -76,7 +91,7 @@ func (c *Client) dial(ctx context.Context, u uri.URI, ident any, onDrain func())
 	return d, nil
 }
 
-func (c *Client) handshake(ctx context.Context, raw net.Conn, config *tls.Config, u uri.URI, ident any, onDrain func()) (*dialed, error) {
+func (c *Client) handshake(ctx context.Context, raw net.Conn, config *tls.Config, ours *certs.Material, u uri.URI, ident any, onDrain func()) (*dialed, error) {
 	conn := session.NewConn(raw)
 	t := tls.Client(conn, config)
 	if err := t.HandshakeContext(ctx); err != nil {
@@ -88,7 +103,7 @@ func (c *Client) handshake(ctx context.Context, raw net.Conn, config *tls.Config
 	}
 	cs := t.ConnectionState()
 	d := &dialed{
-		uri: u,
+		uri: u, leaf: ours.Leaf(), presented: cs.PeerCertificates,
 		info: Connection{
 			Session: body.Session, Address: u.Address(), Principal: body.Principal, Name: body.Name, Roles: body.Roles,
 			User: body.User, NotAfter: time.Unix(body.NotAfter, 0).UTC(), Limits: limitsOf(body.Limits),
@@ -100,6 +115,10 @@ func (c *Client) handshake(ctx context.Context, raw net.Conn, config *tls.Config
 		peer: daemonPeer(cs, u, raw, body.Session),
 	}
 	d.peer.callee = &d.callee
+	if len(cs.VerifiedChains) > 0 {
+		d.verified = cs.VerifiedChains[0]
+		d.validUntil = certs.ValidUntil(d.verified, ours)
+	}
 	d.session = session.New(session.Config{
 		TLS: t, Conn: conn, Side: wire.ClientSide, Local: c.limits, Remote: body.Limits, OnDrain: onDrain,
 		Handler: d.serve, Monitor: &c.monitor, Base: context.WithValue(context.Background(), callerKey{}, d.peer),

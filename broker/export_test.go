@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/pyrossl/pyrossl/broker/internal/wire"
+	"github.com/pyrossl/pyrossl/validator"
 )
 
 // RawBatch sends args as the arguments of a batch.
@@ -23,4 +24,15 @@ func (p *Proxy) RawBatch(ctx context.Context, args ...any) error {
 func ParseBatchEntry(raw []byte, index int) (args int, err error) {
 	e, err := parseBatchEntry(raw, index)
 	return e.n, err
+}
+
+// Anchors counts the open connections by the authority that vouched for the client.
+func (d *Daemon) Anchors() map[string]int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := make(map[string]int)
+	for c := range d.open {
+		n[validator.IssuerOf(last(c.grounds.verified))]++
+	}
+	return n
 }

@@ -1,9 +1,11 @@
 package broker
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"reflect"
@@ -71,12 +73,26 @@ func (d *Daemon) authorizer() (validator.Authorizer, validator.Versioned) {
 	return d.config.Authorizer, d.versioned
 }
 
-func (d *Daemon) counted(denied bool) {
-	if denied {
+func (d *Daemon) counted(c *callee) {
+	d.counters.calls.Add(1)
+	c.tally.calls.Add(1)
+}
+
+func (d *Daemon) noted(i Incident) {
+	if i.Event == callDenied {
 		d.counters.callsDenied.Add(1)
-	} else {
-		d.counters.calls.Add(1)
 	}
+	d.record.add(i)
+}
+
+func (d *Daemon) audited(c *callee, object, method string, kind validator.CallKind, decision validator.Decision) {
+	if d.config.Audit == nil {
+		return
+	}
+	d.config.Audit.LogAttrs(context.Background(), slog.LevelInfo, "call",
+		slog.Bool("allowed", decision.Allowed), slog.String("rule", decision.Rule), slog.String("reason", decision.Reason),
+		slog.String("session", c.peer.Session), slog.String("identity", c.peer.Identity.Name), slog.String("principal", c.peer.Identity.Principal.String()),
+		slog.String("object", object), slog.String("method", method), slog.String("kind", kind.String()))
 }
 
 func (d *Daemon) follow(c *callee, text string) (*Proxy, error) {
@@ -114,7 +130,10 @@ func (h *clientHost) authorizer() (validator.Authorizer, validator.Versioned) {
 	return h.client.config.Authorizer, h.client.versioned
 }
 
-func (h *clientHost) counted(bool) {}
+func (h *clientHost) counted(*callee) {}
+func (h *clientHost) noted(Incident)  {}
+func (h *clientHost) audited(*callee, string, string, validator.CallKind, validator.Decision) {
+}
 
 func (h *clientHost) follow(_ *callee, text string) (*Proxy, error) {
 	return h.client.followed(h.dialed.uri, text)
@@ -203,5 +222,16 @@ func CallbackErrors(f func(method string, err error)) RegisterOption {
 		return nil
 	}
 }
+
+// Events of incidents.
+const (
+	connectionDenied = "connection denied"
+	callDenied       = "call denied"
+	sessionEnded     = "session ended"
+	methodPanicked   = "method panicked"
+	resultUncarried  = "result cannot be carried"
+)
+
+func cipherName(id uint16) string { return tls.CipherSuiteName(id) }
 
 func last[T any](s []T) T { return s[len(s)-1] }

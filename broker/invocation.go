@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/pyrossl/pyrossl/broker/internal/session"
 	"github.com/pyrossl/pyrossl/broker/internal/wire"
@@ -96,12 +97,14 @@ func (c *callee) failure(ctx context.Context, m *method, err error) *wire.ErrorB
 		return remote.body
 	case errors.As(err, &p):
 		incident := newIncident()
-		c.log.LogAttrs(ctx, slog.LevelError, "method panicked", slog.String("incident", incident), slog.String("object", m.object), slog.String("method", m.name),
+		c.host.noted(Incident{ID: incident, Time: time.Now().UTC(), Event: methodPanicked, Object: m.object, Method: m.name, Error: p.Error(), Who: "whoever wrote the object", Fix: "see the daemon's log for the stack"}.of(c.peer))
+		c.log.LogAttrs(ctx, slog.LevelError, methodPanicked, slog.String("incident", incident), slog.String("object", m.object), slog.String("method", m.name),
 			slog.String("identity", c.peer.Identity.Name), slog.String("panic", p.Error()), slog.String("stack", string(p.stack)))
 		return &wire.ErrorBody{Kind: wire.KindInternal, Incident: incident}
 	case errors.As(err, &uncarried):
 		incident := newIncident()
-		c.log.LogAttrs(ctx, slog.LevelError, "result cannot be carried", slog.String("incident", incident), slog.String("object", m.object), slog.String("method", m.name), slog.Any("error", uncarried.err))
+		c.host.noted(Incident{ID: incident, Time: time.Now().UTC(), Event: resultUncarried, Object: m.object, Method: m.name, Error: uncarried.Error(), Who: "whoever wrote the object"}.of(c.peer))
+		c.log.LogAttrs(ctx, slog.LevelError, resultUncarried, slog.String("incident", incident), slog.String("object", m.object), slog.String("method", m.name), slog.Any("error", uncarried.err))
 		return &wire.ErrorBody{Kind: wire.KindInternal, Incident: incident}
 	}
 	return c.errors.body(err)

@@ -29,9 +29,10 @@ type link struct {
 
 // attempt is one dial. Its fields are set before done is closed.
 type attempt struct {
-	done chan struct{}
-	got  *dialed
-	err  error
+	done    chan struct{}
+	got     *dialed
+	err     error
+	instead *dialed // that is to be replaced, and still in use
 }
 
 func newLink(c *Client, u uri.URI, ident any) *link {
@@ -76,6 +77,10 @@ func (l *link) get(ctx context.Context) (*dialed, error) {
 		l.mu.Unlock()
 		return d, nil
 	}
+	l.client.watchOnce.Do(func() {
+		l.client.wg.Add(1)
+		go l.client.watch() // ends with Close
+	})
 	a := l.attempt
 	if a == nil {
 		a = &attempt{done: make(chan struct{})}

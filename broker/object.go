@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"slices"
 	"time"
+
+	"github.com/pyrossl/pyrossl/validator"
 )
 
 // object is something that can be called: a name, and a fixed table of methods.
@@ -45,9 +47,23 @@ type method struct {
 	sends      bool // it takes a stream
 	wants      bool // it yields one
 	pace       pace
+	running    [3]running // what calls of each kind are marked with
 	// run decodes the arguments, calls the method and encodes its result. The error
 	// is the method's, or an *argumentError.
 	run func(ctx context.Context, o *object, inv *Invocation) error
+}
+
+// running marks a call with what it was authorized for.
+type running struct {
+	method *method
+	kind   validator.CallKind
+}
+
+// mark prepares the marks of a method's calls.
+func (m *method) mark() {
+	for kind := range m.running {
+		m.running[kind] = running{m, validator.CallKind(kind)}
+	}
 }
 
 // RegisterOption changes how an object is exposed.
@@ -171,6 +187,9 @@ func (r *registration) complete(t *table) error {
 			return fmt.Errorf("broker: object %q: IdempotentMethods names %q, which is not exposed", t.kind, n)
 		}
 		m.idempotent = true
+	}
+	for _, m := range t.methods {
+		m.mark()
 	}
 	return nil
 }

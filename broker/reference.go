@@ -110,6 +110,9 @@ func (c *callee) follow(text string) (*Proxy, error) {
 	if err := checkPeerName(name); err != nil {
 		return nil, err
 	}
+	c.mu.Lock()
+	c.given = true
+	c.mu.Unlock()
 	return c.host.peerProxy(c, name), nil
 }
 

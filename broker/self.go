@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -22,6 +23,19 @@ type selfMethods interface {
 	Registered() []string
 	Methods(object string) ([]MethodInfo, error)
 	Status() Status
+	Who() []LiveConnection
+	Incident(id string) (Incident, error)
+	Incidents(most int) []Incident
+	Metrics() (string, error)
+}
+
+// selfNames are the methods, all of which only look.
+func selfNames() (names []string) {
+	t := reflect.TypeFor[selfMethods]()
+	for i := range t.NumMethod() {
+		names = append(names, t.Method(i).Name)
+	}
+	return names
 }
 
 // Info is what a daemon says of itself.
@@ -117,6 +131,28 @@ func (s *Self) Status() Status {
 			Generation: src.Generation, Loaded: src.Loaded.UTC(), LastError: src.LastError,
 		},
 	}
+}
+
+// Who lists the open connections.
+func (s *Self) Who() []LiveConnection { return s.daemon.who() }
+
+// Incident returns what the daemon has kept of an incident, by the id that the peer was
+// told.
+func (s *Self) Incident(id string) (Incident, error) {
+	if i, ok := s.daemon.record.find(id); ok {
+		return i, nil
+	}
+	return Incident{}, fmt.Errorf("no incident %q is kept here; the daemon's log may have it", id)
+}
+
+// Incidents returns the latest incidents, the last one first.
+func (s *Self) Incidents(most int) []Incident { return s.daemon.record.last(min(most, 500)) }
+
+// Metrics returns the daemon's figures in the Prometheus text format.
+func (s *Self) Metrics() (string, error) {
+	var b strings.Builder
+	err := s.daemon.WriteMetrics(&b)
+	return b.String(), err
 }
 
 // moduleVersion is the version that was built in, "devel" for a checkout.

@@ -104,10 +104,10 @@ func TestExpiry(t *testing.T) {
 	p := w.proxy(c, w.uri("bank"))
 	var e *broker.Error
 	err := p.Call(t.Context(), "Wait", nil)
-	if !errors.As(err, &e) || !strings.Contains(err.Error(), "certificate has expired") && e.Kind != broker.KindCanceled {
+	if !errors.As(err, &e) || !strings.Contains(err.Error(), "it expired on") && e.Kind != broker.KindCanceled {
 		t.Errorf("a call at the end of the certificate: %v", err)
 	}
-	if log := w.log.String(); !strings.Contains(log, "the certificate has expired") {
+	if log := w.log.String(); !strings.Contains(log, "check=dates") || !strings.Contains(log, "it expired on") {
 		t.Errorf("the daemon's log does not say why: %s", log)
 	}
 }

@@ -99,7 +99,7 @@ func TestEveryAlert(t *testing.T) {
 	ca := testca.New(t)
 	ours, expect := material(t, ca.Client(t, "alice@a.example"), ca), certs.Expect{Host: "bank.example"}
 	want := map[byte]validator.Check{
-		40: validator.CheckProtocol, 42: validator.CheckChain, 43: validator.CheckChain, 44: validator.CheckChain, 45: validator.CheckDates, 46: validator.CheckChain,
+		40: validator.CheckProtocol, 42: validator.CheckChain, 43: validator.CheckChain, 44: validator.CheckRevocation, 45: validator.CheckDates, 46: validator.CheckChain,
 		48: validator.CheckChain, 49: validator.CheckAdmission, 51: validator.CheckChain, 70: validator.CheckProtocol, 71: validator.CheckProtocol,
 		80: validator.CheckProtocol, 112: validator.CheckName, 116: validator.CheckChain, 120: validator.CheckALPN,
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // checkRevocation names the check of revocations.
-const checkRevocation = validator.CheckChain
+const checkRevocation = validator.CheckRevocation
 
 // revocation makes a denial about a leaf. cause is for our log alone.
 func revocation(leaf *x509.Certificate, cause *Error, want, format string, args ...any) *validator.Denial {

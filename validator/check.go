@@ -12,6 +12,7 @@ const (
 	CheckChain          Check = "chain"
 	CheckPurpose        Check = "purpose"
 	CheckDates          Check = "dates"
+	CheckRevocation     Check = "revocation"
 	CheckName           Check = "name"
 	CheckPin            Check = "pin"
 	CheckIdentity       Check = "identity"
@@ -40,6 +41,8 @@ var catalogue = []struct {
 		"have it issued with the extended key usage of its side, client or server, and not as an authority"},
 	{CheckDates, "is the certificate valid now?", "whoever shows the certificate",
 		"renew it; if it is fresh, compare the clocks of both machines"},
+	{CheckRevocation, "is the certificate, its key, its name and its authority still wanted?", "whoever shows the certificate, or the operator of a list",
+		"have a new certificate with a new key issued; if it should not be revoked, or a list is stale, look at the revocation lists and the deny list of the side that refuses"},
 	{CheckName, "does the server's certificate cover the host in the URI?", "the server's operator, or whoever wrote the URI",
 		"use a host name that the certificate holds, have it issued for this host, or pin its identity with ?id= in the URI"},
 	{CheckPin, "is the server the one that the URI pins?", "whoever wrote the URI",

@@ -10,7 +10,7 @@ import (
 )
 
 // checkRevocation names the check of revocations, as package certs does.
-const checkRevocation = validator.CheckChain
+const checkRevocation = validator.CheckRevocation
 
 func security(got, want string) *validator.Denial {
 	return &validator.Denial{Code: validator.DeniedSecurity, Check: checkRevocation, Got: got, Want: want}

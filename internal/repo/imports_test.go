@@ -26,6 +26,10 @@ var production = map[string]row{
 	"certs": {
 		"validator": "refusals are Denials, and pins are Principals",
 	},
+	"certs/ocsp": {
+		"validator":                "refusals are Denials",
+		"golang.org/x/crypto/ocsp": "questions and answers of RFC 6960",
+	},
 	"certs/ca": {
 		"certs":     "private keys of the type that does not print; PEM is read as programs do",
 		"validator": "no name is issued that a daemon would not take",
@@ -115,6 +119,9 @@ var production = map[string]row{
 // inTests is what tests may import on top of that. Of our own packages they may also
 // import what is not built on the package under test.
 var inTests = map[string]row{
+	"certs/ocsp": {
+		"certs": "examples verify the chain first",
+	},
 	"*": {
 		"internal/testca":    "certificates for the length of a test",
 		"internal/memnet":    "a network under fake time",

@@ -3,6 +3,7 @@ package session
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -15,6 +16,8 @@ type Conn struct {
 	raw syscall.RawConn // nil when the connection is no socket
 
 	attempt attempt // only the flusher touches it
+
+	received, sent atomic.Uint64 // bytes of ciphertext
 
 	mu     sync.Mutex // guards what follows; TLS may write an alert at any time
 	held   bool
@@ -34,6 +37,13 @@ func NewConn(c net.Conn) *Conn {
 	return w
 }
 
+// Read is what crypto/tls calls.
+func (c *Conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.received.Add(uint64(n))
+	return n, err
+}
+
 // Write is what crypto/tls calls.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
@@ -49,7 +59,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	c.mu.Unlock()
-	return c.Conn.Write(p)
+	n, err := c.Conn.Write(p)
+	c.sent.Add(uint64(n))
+	return n, err
 }
 
 // expected is how much ciphertext follows, given its first record: after a full
@@ -88,6 +100,7 @@ func (c *Conn) flush(block bool) (rest bool, err error) {
 		} else {
 			n, err = c.tryWrite(p)
 		}
+		c.sent.Add(uint64(n))
 		c.mu.Lock()
 		if n == len(p) {
 			putBuffer(c.taken)

@@ -25,6 +25,7 @@ type Incoming struct {
 	Out   *Outbound // what the caller takes, nil if nothing
 
 	inline  bool // the goroutine that reads runs it, and will send what is held
+	mark    any  // guarded by incoming.mu
 	message []byte
 	part    assembly // only the reader touches it
 	bulk    *bulk    // a large result on its way out; guarded by incoming.mu
@@ -230,6 +231,9 @@ func (in *Incoming) replyBulk(head, body []byte) error {
 	s.incoming.mu.Lock()
 	in.bulk = b
 	s.incoming.mu.Unlock()
+	if s.incoming.find(in.id) != in {
+		return nil // refused meanwhile
+	}
 	if _, err := s.writer.sendBulk(context.Background(), b); err == errAborted {
 		in.Fail(&wire.ErrorBody{Kind: wire.KindCanceled})
 		return nil
@@ -244,6 +248,51 @@ func (in *Incoming) Fail(e *wire.ErrorBody) {
 		in.s.sendError(in.id, e)
 	}
 	in.ctx.cancel(context.Canceled)
+}
+
+// Mark keeps what a call runs, for Each.
+func (in *Incoming) Mark(what any) {
+	in.s.incoming.mu.Lock()
+	in.mark = what
+	in.s.incoming.mu.Unlock()
+}
+
+// Each calls f for the calls from the peer that have no answer yet and were marked.
+func (s *Session) Each(f func(in *Incoming, mark any)) {
+	type marked struct {
+		in   *Incoming
+		mark any
+	}
+	var all []marked
+	s.incoming.mu.Lock()
+	for _, in := range s.incoming.slots {
+		if in != nil && in.mark != nil {
+			all = append(all, marked{in, in.mark})
+		}
+	}
+	s.incoming.mu.Unlock()
+	for _, m := range all {
+		f(m.in, m.mark)
+	}
+}
+
+// Refuse answers a call that is running with an error, at once, and cancels it. What
+// its method still returns or sends is dropped. It reports false when the call has been
+// answered before.
+func (in *Incoming) Refuse(e *wire.ErrorBody) bool {
+	s := in.s
+	s.incoming.mu.Lock()
+	b := in.bulk
+	s.incoming.mu.Unlock()
+	if b != nil && !s.writer.abort(b) {
+		return false // the last of its result has gone
+	}
+	if !s.incoming.leave(in) {
+		return false
+	}
+	in.ctx.cancel(context.Canceled)
+	s.sendError(in.id, e)
+	return true
 }
 
 // canceled is what the reader does with a Cancel frame.

@@ -172,6 +172,21 @@ func (s *Session) expire(now int64) int64 {
 	return a
 }
 
+// Bytes returns how many bytes of TLS records have come and gone.
+func (s *Session) Bytes() (received, sent uint64) {
+	return s.conn.received.Load(), s.conn.sent.Load()
+}
+
+// InFlight returns how many calls have no answer yet, towards this end and from it.
+func (s *Session) InFlight() (incoming, outgoing int) {
+	s.incoming.mu.Lock()
+	incoming = s.incoming.inFlight
+	s.incoming.mu.Unlock()
+	s.calls.mu.Lock()
+	defer s.calls.mu.Unlock()
+	return incoming, s.calls.inFlight
+}
+
 // Done is closed when the session has ended.
 func (s *Session) Done() <-chan struct{} { return s.done }
 
@@ -208,8 +223,8 @@ func (s *Session) fail(err error) {
 // long the peer may then take to read it.
 const endTimeout = time.Second
 
-// End cancels what runs, tells the peer why the session ends, as far as it still
-// reads, and ends it with err. Only the first End counts.
+// End tells the peer why the session ends, as far as it still reads, cancels what
+// runs, and ends it with err. Only the first End counts.
 func (s *Session) End(body wire.GoAwayBody, err error) {
 	s.mu.Lock()
 	first := s.reason == nil && s.err == nil
@@ -223,8 +238,10 @@ func (s *Session) End(body wire.GoAwayBody, err error) {
 		return
 	}
 	defer s.ends.Done()
+	// The reason comes first, so that no call's end is told without it.
+	queued := s.tell(body)
 	s.incoming.stop()
-	if s.tell(body) {
+	if queued && s.told() {
 		// To close with bytes unread would reset the connection and take the
 		// reason with it. The reader goes on, and refuses what still comes.
 		select {
@@ -235,15 +252,19 @@ func (s *Session) End(body wire.GoAwayBody, err error) {
 	s.fail(err)
 }
 
-// tell sends the last frame and closes this direction. It reports whether that
-// was possible.
+// tell queues the last frame. It reports whether that was possible.
 func (s *Session) tell(body wire.GoAwayBody) bool {
 	frame, err := wire.AppendControl(nil, wire.GoAway, 0, &body)
 	if err != nil {
 		return false
 	}
 	s.conn.SetWriteDeadline(time.Now().Add(endTimeout))
-	if s.writer.post(frame) != nil || !s.writer.flushed(endTimeout) {
+	return s.writer.post(frame) == nil
+}
+
+// told waits until the last frame has left, and closes this direction.
+func (s *Session) told() bool {
+	if !s.writer.flushed(endTimeout) {
 		return false
 	}
 	half, ok := s.conn.Conn.(interface{ CloseWrite() error })
@@ -274,6 +295,23 @@ func (s *Session) Finish(timeout time.Duration) {
 		case <-time.After(time.Millisecond):
 		}
 	}
+}
+
+// Retire refuses new calls of this end, waits until those in flight are answered, at
+// most for the given time, and closes.
+func (s *Session) Retire(most time.Duration) {
+	idle := s.calls.drain()
+	for end := time.Now().Add(most); !idle && time.Now().Before(end); {
+		select {
+		case <-s.done:
+			idle = true
+		case <-time.After(5 * time.Millisecond):
+			s.calls.mu.Lock()
+			idle = s.calls.inFlight == 0
+			s.calls.mu.Unlock()
+		}
+	}
+	s.Close()
 }
 
 // Close ends the session and waits for its goroutines, except for handlers
