@@ -6,6 +6,8 @@
 // compared mean one thing only. [Marshal] and [Unmarshal] carry one value,
 // [Append] adds to a buffer, and [Sequence] reads values that follow one another
 // (RFC 8742), such as the arguments of a call. [Diagnostic] prints bytes for people.
+// [Decoder] and the functions AppendInt to AppendTime do the same without reflection,
+// for generated code (package broker/gen).
 //
 // # What is refused
 //
@@ -47,8 +49,9 @@
 // type may write its own CBOR with MarshalCBOR and UnmarshalCBOR. [CheckType]
 // tells beforehand whether a type can be carried.
 //
-// All functions are safe for concurrent use; a Sequence belongs to one goroutine.
-// Decoded values never share memory with the message, but for [Sequence.Raw].
+// All functions are safe for concurrent use; a Sequence and a Decoder belong to one goroutine.
+// Decoded values never share memory with the message, but for [Sequence.Raw] and where
+// [Decoder.Own] allows it.
 package codec
 
 import (

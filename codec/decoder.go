@@ -58,11 +58,13 @@ type Decoder struct {
 var ErrCount = errors.New("another number of items was expected")
 
 // NewDecoder checks data, which must be exactly one item, as [Check] does, and returns
-// a Decoder for it. The bytes must not change while it is used.
+// a Decoder for it. The bytes must not change while it is used. The error is the
+// Decoder's, too, so that it may as well be looked at after reading.
 func NewDecoder(data []byte) (Decoder, error) {
 	c := checker{data: data}
 	if err := c.single(); err != nil {
-		return Decoder{}, located(err, data, nil, false)
+		located(err, data, nil, false)
+		return Decoder{err: err}, err
 	}
 	return Decoder{data: data, left: 1, all: 1}, nil
 }

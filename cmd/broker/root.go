@@ -15,6 +15,7 @@ Commands:
   whoami      show who you are to a daemon
   probe       check that a daemon is alive, for containers and scripts
   status      show a daemon's own view of itself
+  gen         write Go code for an interface: proxy, object and policy
   completion  print a completion script for your shell
 
 Clients show the certificate of --cert, --key and --ca, or of PYROSSL_CERT,
@@ -72,7 +73,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return wrongUsage("see: "+c.CommandPath()+" --help", "%w", err)
 	})
-	root.AddCommand(a.serveCommand(), a.callCommand(), a.whoamiCommand(), a.probeCommand(), a.statusCommand(), a.completionCommand())
+	root.AddCommand(a.serveCommand(), a.callCommand(), a.whoamiCommand(), a.probeCommand(), a.statusCommand(), a.genCommand(), a.completionCommand())
 	root.SetHelpCommand(helpCommand(root))
 	for _, c := range append(root.Commands(), root) {
 		c.DisableFlagsInUseLine = true
