@@ -174,9 +174,7 @@ func (r *Request) call(ctx context.Context) error {
 	if r.empty = len(resp.Payload) == 0; r.empty {
 		return nil
 	}
-	if r.decoder, err = codec.NewDecoder(resp.Payload); err != nil {
-		return p.failure(KindResult, r.method, err, true)
-	}
+	r.decoder, _ = codec.NewDecoder(resp.Payload) // its error sticks
 	if resp.Owned {
 		r.decoder.Own()
 	}
