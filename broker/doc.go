@@ -24,6 +24,24 @@
 // no setting that leaves a step out. The identity of a caller, in [Caller], comes
 // from its certificate and never from a message.
 //
+// # What calls can carry
+//
+// Values are copied. A method may also take and yield streams ([Stream]), and objects
+// may be passed by reference: a client gives a daemon something to call back
+// ([Callback]), a daemon makes something for one caller ([Export]), a proxy is an
+// argument or a result like any other. [Proxy.Batch] makes one round trip of many calls,
+// [Attribute] exposes a value by name, [PerSession] and [PerCall] make an instance for
+// each connection or call, and an [Interceptor] stands around every call.
+// docs/objects.md in the repository is a guide to all of it.
+//
+// # A session lives no longer than its reasons
+//
+// When certificates, revocation lists, authorities, identities, identifications or rules
+// change, and when a certificate expires, the daemon goes over all connections and
+// calls within about a second: what would not be allowed now ends, with the reason. A
+// client does the same with the daemons that it is connected to, and replaces its
+// connections, without failing a call, when its own certificate is replaced.
+//
 // # When something is refused
 //
 // A refused connection is a [*ConnectionDeniedError] on the client: the check that
