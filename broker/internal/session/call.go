@@ -89,16 +89,18 @@ func (s *Session) begin(ctx context.Context, r *Request) (begun, error) {
 	if err := ctx.Err(); err != nil {
 		return begun{}, err
 	}
+	var deadline int64 // of the whole call, waiting included
+	if r.Timeout > 0 {
+		deadline = s.since() + int64(r.Timeout)
+	}
 	// Slot, window and socket are nearly always free: only who must wait for
 	// them needs a timer of his own.
 	c, err := s.calls.tryAcquire(size)
 	wait := err == errFull
 	if wait || size > wire.MaxPayload {
-		if r.Timeout > 0 {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, r.Timeout)
-			defer cancel()
-		}
+		var cancel context.CancelFunc
+		ctx, cancel = s.until(ctx, deadline)
+		defer cancel()
 		if wait {
 			c, err = s.calls.acquire(ctx, size)
 		}
@@ -112,8 +114,8 @@ func (s *Session) begin(ctx context.Context, r *Request) (begun, error) {
 	if s.inline {
 		s.stepAside()
 	}
-	b := s.prepare(c, r)
-	queued, err := s.sendCall(ctx, c, b.id, r, size)
+	b := s.prepare(c, r, deadline)
+	queued, err := s.sendCall(ctx, c, b.id, r, size, deadline)
 	switch {
 	case err == nil || err == errAborted:
 	case !queued:
@@ -123,7 +125,7 @@ func (s *Session) begin(ctx context.Context, r *Request) (begun, error) {
 		b.resp, err = s.giveUp(c, b.id, b.done, r.Flags&wire.Oneway != 0, err)
 		return b, err
 	case r.Flags&wire.Oneway != 0 && err != nil:
-		return begun{}, err
+		return begun{}, &NotAnswered{Err: err, Sent: true}
 	}
 	if r.Flags&(wire.Oneway|wire.Sends|wire.Wants) != 0 && s.turn.take() {
 		go s.readOn()
@@ -131,18 +133,26 @@ func (s *Session) begin(ctx context.Context, r *Request) (begun, error) {
 	return b, nil
 }
 
+// until bounds ctx by a deadline of the session's clock, if there is one.
+func (s *Session) until(ctx context.Context, deadline int64) (context.Context, context.CancelFunc) {
+	if deadline == 0 {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, s.epoch.Add(time.Duration(deadline)))
+}
+
 func ofContext(err error) bool {
 	return err == context.Canceled || err == context.DeadlineExceeded
 }
 
-func (s *Session) prepare(c *call, r *Request) begun {
+func (s *Session) prepare(c *call, r *Request, deadline int64) begun {
 	t := &s.calls
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if r.Flags&wire.Oneway != 0 {
 		c.oneway, c.after, c.abandoned = true, r.After, true
-	} else if r.Timeout > 0 {
-		c.deadline = s.since() + int64(r.Timeout)
+	} else if deadline > 0 {
+		c.deadline = deadline
 		s.alarm.arm(c.deadline)
 	}
 	// Until send has said with which batch it leaves, it may be any.
@@ -157,7 +167,7 @@ func (s *Session) prepare(c *call, r *Request) begun {
 }
 
 // sendCall reports whether any of the call was queued.
-func (s *Session) sendCall(ctx context.Context, c *call, id uint32, r *Request, size int) (queued bool, err error) {
+func (s *Session) sendCall(ctx context.Context, c *call, id uint32, r *Request, size int, deadline int64) (queued bool, err error) {
 	h := wire.Header{Type: wire.Call, Flags: r.Flags, ID: id}
 	if size > wire.MaxPayload {
 		b := &bulk{header: h, head: r.Head, body: r.Body}
@@ -170,11 +180,9 @@ func (s *Session) sendCall(ctx context.Context, c *call, id uint32, r *Request, 
 	}
 	batch, err := s.writer.trySend(h, r.Head, r.Body)
 	if err == errFull {
-		if r.Timeout > 0 {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, r.Timeout)
-			defer cancel()
-		}
+		var cancel context.CancelFunc
+		ctx, cancel = s.until(ctx, deadline)
+		defer cancel()
 		batch, err = s.writer.send(ctx, h, r.Head, r.Body)
 	}
 	if err != nil {
@@ -191,11 +199,17 @@ func (s *Session) sendCall(ctx context.Context, c *call, id uint32, r *Request, 
 // unsent frees the slot of a call of which nothing was queued: the peer will
 // never answer it.
 func (s *Session) unsent(c *call, id uint32, err error) error {
-	s.calls.mu.Lock()
+	t := &s.calls
+	t.mu.Lock()
+	last := false
 	if c.id == id && c.inUse && !c.answered {
-		s.calls.release(c)
+		t.release(c)
+		last = t.draining && t.inFlight == 0
 	}
-	s.calls.mu.Unlock()
+	t.mu.Unlock()
+	if last {
+		s.drained()
+	}
 	if ofContext(err) {
 		return err
 	}

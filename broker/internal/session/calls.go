@@ -271,6 +271,7 @@ func (t *calls) complete(id uint32, resp Response) (needless *bulk, last bool) {
 	}
 	needless = c.bulk
 	c.finish(nil)
+	c.out.letGo()
 	if !c.abandoned {
 		c.answered = true
 		t.open.Add(-1)
@@ -350,8 +351,9 @@ func (t *calls) stop(err error, left func(batch uint64) bool) {
 		}
 		c.finish(err)
 		if c.abandoned {
-			if c.after != nil {
-				go c.after(nil)
+			if after := c.after; after != nil {
+				c.after = nil // once is enough, should the answer still come
+				go after(nil)
 			}
 			continue
 		}

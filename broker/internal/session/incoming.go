@@ -209,6 +209,10 @@ func (in *Incoming) Reply(head, body []byte) error {
 	switch {
 	case size > int(s.remote.Message):
 		return ErrTooLarge
+	case in.Out.isCut():
+		// Nothing but an error may follow a part of an item. PROTOCOL §3.5.
+		in.Fail(&wire.ErrorBody{Kind: wire.KindCanceled, Message: "the stream was cut off in the middle of an item"})
+		return nil
 	case size > wire.MaxPayload:
 		return in.replyBulk(head, body)
 	}
@@ -234,8 +238,14 @@ func (in *Incoming) replyBulk(head, body []byte) error {
 	if s.incoming.find(in.id) != in {
 		return nil // refused meanwhile
 	}
-	if _, err := s.writer.sendBulk(context.Background(), b); err == errAborted {
-		in.Fail(&wire.ErrorBody{Kind: wire.KindCanceled})
+	held := 0
+	if _, err := s.sendLarge(&in.ctx, b, &held); err == errAborted || ofContext(err) {
+		kind := wire.KindCanceled
+		if in.ctx.Err() == context.DeadlineExceeded {
+			kind = wire.KindDeadline
+		}
+		in.Fail(&wire.ErrorBody{Kind: kind})
+		s.letGo(&held)
 		return nil
 	}
 	in.ctx.cancel(context.Canceled)
@@ -247,6 +257,7 @@ func (in *Incoming) Fail(e *wire.ErrorBody) {
 	if in.s.incoming.leave(in) {
 		in.s.sendError(in.id, e)
 	}
+	in.Out.letGo()
 	in.ctx.cancel(context.Canceled)
 }
 
@@ -292,6 +303,7 @@ func (in *Incoming) Refuse(e *wire.ErrorBody) bool {
 	}
 	in.ctx.cancel(context.Canceled)
 	s.sendError(in.id, e)
+	in.Out.letGo()
 	return true
 }
 
@@ -332,7 +344,7 @@ func (s *Session) serve(in *Incoming) error {
 		s.incoming.mu.Unlock()
 		s.alarm.arm(at)
 	}
-	if !s.inline || in.Owned || in.In != nil || in.Out != nil || in.Batch() {
+	if !s.inline || s.byCaller.Load() || in.Owned || in.In != nil || in.Out != nil || in.Batch() {
 		in.Go(func() { s.handler(in) })
 		return nil
 	}

@@ -58,6 +58,7 @@ type Session struct {
 
 	busy     atomic.Int32
 	writer   writer
+	large    largeWindow
 	calls    calls
 	incoming incoming
 	alarm    alarm

@@ -174,7 +174,29 @@ type Outbound struct {
 
 	mu     sync.Mutex
 	credit int
+	cut    bool  // a part of an item was sent, and the rest will not be
+	held   int   // bytes of it that the peer still counts
 	err    error // why nothing more can be sent
+}
+
+// letGo gives back what the peer counts no longer, for the call is answered.
+func (out *Outbound) letGo() {
+	if out == nil {
+		return
+	}
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	out.s.letGo(&out.held)
+}
+
+// isCut reports whether the stream ends in the middle of an item.
+func (out *Outbound) isCut() bool {
+	if out == nil {
+		return false
+	}
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	return out.cut
 }
 
 func newOutbound(s *Session, id uint32) *Outbound {
@@ -194,7 +216,16 @@ func (out *Outbound) Send(ctx context.Context, head, body []byte) error {
 	}
 	h := wire.Header{Type: wire.Item, ID: out.id}
 	if n > wire.MaxPayload {
-		_, err := out.s.writer.sendBulk(ctx, &bulk{header: h, head: head, body: body})
+		held := 0
+		begun, err := out.s.sendLarge(ctx, &bulk{header: h, head: head, body: body}, &held)
+		if begun && err != nil {
+			out.mu.Lock()
+			out.cut, out.held = true, held
+			if out.err == nil {
+				out.err = err
+			}
+			out.mu.Unlock()
+		}
 		return err
 	}
 	return out.s.writer.sendSoon(ctx, h, head, body)
@@ -223,7 +254,7 @@ func (out *Outbound) reserve(ctx context.Context, n int) error {
 // End ends the caller's stream, with a reason unless it is nil.
 func (out *Outbound) End(reason *wire.ErrorBody) {
 	out.mu.Lock()
-	tell := out.err == nil || out.err == ErrStopped
+	tell := !out.cut && (out.err == nil || out.err == ErrStopped)
 	out.err = ErrClosed
 	out.mu.Unlock()
 	if !tell {
