@@ -31,9 +31,13 @@ func TestLargeAnswersWithinWindow(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := p.server.large.inUse; n != 0 {
-		t.Errorf("%d bytes are still taken", n)
-	}
+	eventually(t, "nothing is taken", func() bool { return largeInUse(p.server) == 0 })
+}
+
+func largeInUse(s *Session) int {
+	s.large.mu.Lock()
+	defer s.large.mu.Unlock()
+	return s.large.inUse
 }
 
 // TestCutItem: a stream that was cut off in the middle of an item ends its call with an
@@ -65,11 +69,8 @@ func TestCutItem(t *testing.T) {
 		}
 		resp.Release()
 	}
-	for name, n := range map[string]int{"taken": p.server.large.inUse, "counted": int(p.client.partial.Load())} {
-		if n != 0 {
-			t.Errorf("%d bytes are still %s", n, name)
-		}
-	}
+	eventually(t, "nothing is taken", func() bool { return largeInUse(p.server) == 0 })
+	eventually(t, "nothing is counted", func() bool { return p.client.partial.Load() == 0 })
 }
 
 // TestTimeoutIsOfTheWholeCall: what a call waits for its slot is part of its time.
@@ -111,8 +112,9 @@ func TestDrainBesideUnsent(t *testing.T) {
 	}
 	p.server.Drain("for a test")
 	eventually(t, "the client knows", func() bool {
-		_, err := p.client.calls.tryAcquire(1)
-		return err == ErrDraining
+		p.client.calls.mu.Lock()
+		defer p.client.calls.mu.Unlock()
+		return p.client.calls.draining
 	})
 	p.client.unsent(c, c.id, context.Canceled)
 	select {
