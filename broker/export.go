@@ -20,6 +20,10 @@ type Local struct {
 	callee *callee // that it was exported to; nil for a callback, which goes where it is passed
 	kind   string
 	opts   []RegisterOption
+	// export is callee's method of a callback. Only Callback names it, so that the linker
+	// leaves out what it needs, most of all reflection on methods, which keeps all of them,
+	// from clients that have no callbacks.
+	export func(*callee, string, any, []RegisterOption) (*Local, error)
 
 	mu sync.Mutex
 	on map[*callee]string // the callback's name on each connection it was passed on
@@ -50,7 +54,7 @@ func Export(ctx context.Context, kind string, object any, opts ...RegisterOption
 // When a method of it fails, the daemon gets the error. With [CallbackErrors] this
 // side gets it too.
 func Callback(kind string, object any, opts ...RegisterOption) *Local {
-	return &Local{value: object, kind: kind, opts: opts}
+	return &Local{value: object, kind: kind, opts: opts, export: (*callee).export}
 }
 
 // End takes the object away from those it was exported to. Calls that run on it
@@ -124,7 +128,7 @@ func (c *callee) pass(e *Local) (string, error) {
 	if name := e.on[c]; name != "" {
 		return name, nil
 	}
-	here, err := c.export(e.kind, e.value, e.opts)
+	here, err := e.export(c, e.kind, e.value, e.opts)
 	if err != nil {
 		return "", err
 	}

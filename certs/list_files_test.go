@@ -361,7 +361,7 @@ func TestForgedListBarsNoRealOne(t *testing.T) {
 		real := sibling.CRL(t, testca.List{Number: 2})
 		rename(t, w.crl, real, 0o644)
 		w.second()
-		w.shows(w.crl, fmt.Sprint(1<<60), "is older than number", 2) // nobody can tell yet
+		w.shows(w.crl, fmt.Sprint(int64(1)<<60), "is older than number", 2) // nobody can tell yet
 		refused(t, "forged list", carols(), certs.CheckRevocation, "has a signature that is not by the key of")
 		w.second()
 		w.shows(w.crl, "2", "", 3)
