@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -235,6 +236,11 @@ func (m *reflected) arguments(f *frame, ctx context.Context, inv *Invocation) er
 	}
 	if n != want && !(m.variadic && n >= want-1) {
 		return fmt.Errorf("%d arguments, want %s", n, m.signature)
+	}
+	if m.variadic {
+		if err := codec.Room(n-want+1, last(m.in).Elem(), len(inv.args)); err != nil {
+			return errors.New(withoutPrefix(err))
+		}
 	}
 	for i := 0; i < len(m.in) || m.variadic && seq.Len() > 0; i++ {
 		if i == m.stream {

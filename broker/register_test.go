@@ -150,3 +150,27 @@ func TestSelf(t *testing.T) {
 		t.Errorf("after a denial: %+v, %v", status, err)
 	}
 }
+
+// wideArgs has a method whose arguments take much and weigh little.
+type wideArgs struct{}
+
+type wideArg struct{ Block [1 << 10]byte }
+
+func (wideArgs) Count(all ...wideArg) int { return len(all) }
+
+// TestVariadicMemory: many empty arguments are not many large values.
+func TestVariadicMemory(t *testing.T) {
+	w := newWorld(t, nil)
+	p := w.register("wide", wideArgs{})
+	var n int
+	if err := p.Call(t.Context(), "Count", &n, struct{}{}, struct{}{}); err != nil || n != 2 {
+		t.Errorf("two: %d, %v", n, err)
+	}
+	many := make([]any, 10_000)
+	for i := range many {
+		many[i] = struct{}{}
+	}
+	if err := p.Call(t.Context(), "Count", &n, many...); kindOf(t, err) != broker.KindArguments || !strings.Contains(err.Error(), "bytes of memory") {
+		t.Errorf("many: %d, %v", n, err)
+	}
+}

@@ -87,6 +87,37 @@ func MakeSlice[S ~[]E, E any](d *Decoder) S {
 	return make(S, arg)
 }
 
+// MakeRest returns an empty slice with room for the items that are left, for the last
+// arguments of a variadic function. It fails, as [Room] does, when they would take too
+// much.
+func MakeRest[E any](d *Decoder) []E {
+	if d.err != nil {
+		return nil
+	}
+	if err := room(d.left, reflect.TypeFor[E](), len(d.data)-d.off); err != nil {
+		d.stop(err)
+		return nil
+	}
+	return make([]E, 0, d.left)
+}
+
+// Room checks that n values of a type, which are read one by one from a message of so
+// many bytes, do not take more memory than one value of a list of them might. The error
+// is an [*Error].
+func Room(n int, t reflect.Type, bytes int) error {
+	if err := room(n, t, bytes); err != nil {
+		return err
+	}
+	return nil
+}
+
+func room(n int, t reflect.Type, bytes int) *Error {
+	if need, most := int64(n)*int64(t.Size()), mostMemory(bytes); need > most {
+		return failf(0, "%d values of %s need %d bytes of memory, want at most %d for a message of %d bytes", n, t, need, most, bytes)
+	}
+	return nil
+}
+
 // MakeMap reads the head of a map and returns a map for its n pairs, which must be
 // read next; a null is nil.
 func MakeMap[M ~map[K]V, K comparable, V any](d *Decoder) (m M, n int) {

@@ -36,7 +36,7 @@ func (e *emitter) objectMethod(m *method) {
 		read := e.readExpression(e.coder(p.typ))
 		if m.variadic && i == len(args)-1 {
 			// Not nil, as reflection has it; and no room for more than what is read.
-			e.printf("%s := make([]%s, 0, min(d.Len(), 64))\nfor d.Len() > 0 {\n%s = append(%s, %s)\n}\n", args[i], e.names.typ(p.typ), args[i], args[i], read)
+			e.printf("%s := %s.MakeRest[%s](d)\nfor d.Len() > 0 {\n%s = append(%s, %s)\n}\n", args[i], e.codec, e.names.typ(p.typ), args[i], args[i], read)
 			args[i] += "..."
 			continue
 		}

@@ -591,7 +591,7 @@ func (o zooObject) Awkward(ctx context.Context, in *broker.Invocation) error {
 func (o zooObject) Blobs(ctx context.Context, in *broker.Invocation) error {
 	d := in.Args()
 	d.Expect(0, -1)
-	blobs := make([][]byte, 0, min(d.Len(), 64))
+	blobs := codec.MakeRest[[]byte](d)
 	for d.Len() > 0 {
 		blobs = append(blobs, d.Bytes())
 	}
@@ -982,7 +982,7 @@ func (o zooObject) Variadic(ctx context.Context, in *broker.Invocation) error {
 	d := in.Args()
 	d.Expect(1, -1)
 	first := d.Text()
-	rest := make([]Cents, 0, min(d.Len(), 64))
+	rest := codec.MakeRest[Cents](d)
 	for d.Len() > 0 {
 		rest = append(rest, zooReadCents(d))
 	}
@@ -1000,7 +1000,7 @@ func (o zooObject) Variadic(ctx context.Context, in *broker.Invocation) error {
 func (o zooObject) VariadicPoints(_ context.Context, in *broker.Invocation) error {
 	d := in.Args()
 	d.Expect(0, -1)
-	rest := make([]Point, 0, min(d.Len(), 64))
+	rest := codec.MakeRest[Point](d)
 	for d.Len() > 0 {
 		rest = append(rest, zooReadPoint(d))
 	}
