@@ -19,7 +19,7 @@ type LiveConnection struct {
 	Address     string    `json:"address"`
 	Since       time.Time `json:"since"`
 	Issuer      string    `json:"issuer"`       // who signed the certificate
-	Anchor      string    `json:"anchor"`       // the authority that we trust, by its key: hexadecimal SHA-256
+	Anchor      string    `json:"anchor"`       // the authority that we trust, as validator.IssuerOf gives it
 	Serial      string    `json:"serial"`       // hexadecimal
 	NotAfter    time.Time `json:"not_after"`    // of the certificate
 	ValidUntil  time.Time `json:"valid_until"`  // when its grounds are looked at again, at the latest
