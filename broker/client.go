@@ -45,6 +45,9 @@ type ClientConfig struct {
 	ConnectTimeout time.Duration
 	// Limits of one connection.
 	Limits Limits
+	// ResumeSessions resumes TLS sessions with daemons that allow it; see
+	// Config.ResumeSessions.
+	ResumeSessions bool
 	// Dial connects to host:port; a net.Dialer when nil.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Logger gets what no caller is told, such as a refused oneway call;
@@ -66,7 +69,8 @@ type Client struct {
 	limits    wire.Limits
 	log       *slog.Logger
 
-	watchOnce sync.Once
+	tlsOptions []certs.ClientOption
+	watchOnce  sync.Once
 
 	mu     sync.Mutex
 	links  map[linkKey]*link
@@ -102,6 +106,9 @@ func NewClient(c ClientConfig) (*Client, error) {
 	if cl.limits, err = c.Limits.wire(); err != nil {
 		return nil, err
 	}
+	if c.ResumeSessions {
+		cl.tlsOptions = []certs.ClientOption{certs.ResumeWith(certs.NewSessions(resumable))}
+	}
 	if c.Timeout == 0 {
 		cl.config.Timeout = 30 * time.Second
 	}
@@ -114,6 +121,9 @@ func NewClient(c ClientConfig) (*Client, error) {
 	cl.ctx, cl.cancel = context.WithCancel(context.Background())
 	return cl, nil
 }
+
+// resumable is how many daemons a client keeps TLS sessions of.
+const resumable = 64
 
 // ProxyOption changes one proxy.
 type ProxyOption func(*Proxy) error

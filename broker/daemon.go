@@ -56,6 +56,11 @@ type Config struct {
 	Client *Client
 	// Limits of one connection.
 	Limits Limits
+	// ResumeSessions lets clients resume TLS sessions, which saves both sides about half of
+	// a handshake's work. Tickets are void when certificates, authorities or lists change,
+	// and every check is made again. Off unless set: a resumed session shows that the client
+	// was here before, not anew that it has its private key.
+	ResumeSessions bool
 	// HandshakeTimeout is the time from accept to the verdict, 5 s when 0.
 	HandshakeTimeout time.Duration
 	// MaxHandshakes and MaxHandshakesPerAddress bound the connections that have
@@ -164,7 +169,11 @@ func (d *Daemon) configure() (err error) {
 		return fmt.Errorf("broker: Config.Validator: %w", err)
 	}
 	d.versioned, _ = c.Authorizer.(validator.Versioned)
-	if d.tls, err = certs.ServerConfig(c.Certs, certs.RecheckAfterHandshake()); err != nil {
+	options := []certs.ServerOption{certs.RecheckAfterHandshake()}
+	if c.ResumeSessions {
+		options = append(options, certs.ResumeSessions())
+	}
+	if d.tls, err = certs.ServerConfig(c.Certs, options...); err != nil {
 		return fmt.Errorf("broker: %w", err)
 	}
 	if d.errors, err = newErrorTable(c.Errors); err != nil {

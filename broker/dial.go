@@ -67,7 +67,7 @@ func (c *Client) dial(ctx context.Context, u uri.URI, ident any, onDrain func())
 	material := c.config.Certs.Current()
 	denied := func(err error) error { return refused(address, err, material, expect) }
 
-	config, err := certs.ClientConfig(c.config.Certs, expect)
+	config, err := certs.ClientConfig(c.config.Certs, expect, c.tlsOptions...)
 	if err != nil {
 		return nil, denied(err)
 	}

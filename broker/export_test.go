@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"time"
 
 	"github.com/pyrossl/pyrossl/broker/internal/wire"
 	"github.com/pyrossl/pyrossl/validator"
@@ -35,4 +36,39 @@ func (d *Daemon) Anchors() map[string]int {
 		n[validator.IssuerOf(last(c.grounds.verified))]++
 	}
 	return n
+}
+
+// Resumed reports whether any open connection was resumed.
+func (d *Daemon) Resumed() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for c := range d.open {
+		if c.tls.ConnectionState().DidResume {
+			return true
+		}
+	}
+	return false
+}
+
+// Disconnect ends all connections, and waits for it.
+func (d *Daemon) Disconnect() {
+	d.mu.Lock()
+	var open []*connection
+	for c := range d.open {
+		open = append(open, c)
+	}
+	d.mu.Unlock()
+	for _, c := range open {
+		c.close("for a test")
+		for d.has(c) {
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+func (d *Daemon) has(c *connection) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, ok := d.open[c]
+	return ok
 }
