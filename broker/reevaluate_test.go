@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -431,4 +433,73 @@ func (g *guarded) handshake(ctx context.Context, w *world, me *person, pair test
 	})
 	p := w.proxy(client, w.uri("keeper"))
 	me.keep("handshake", func() error { return p.Call(ctx, "Wait", nil) })
+}
+
+// TestStalledPeerHoldsUpNobody: a client that does not read, with replies waiting for
+// it, does not keep others from losing what they may no longer do.
+func TestStalledPeerHoldsUpNobody(t *testing.T) {
+	rules, err := validator.NewRules(everything("*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, func(c *broker.Config) { c.Authorizer = rules })
+	w.register("bank", newBank())
+	stalled := &stallingDial{}
+	p := w.proxy(w.client("stalled@bank.example", func(c *broker.ClientConfig) { c.Dial = stalled.dial }), w.uri("bank"))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if err := p.Call(ctx, "Nothing", nil); err != nil {
+		t.Fatal(err)
+	}
+	stalled.stop.Store(true)
+	for range 200 {
+		go p.Call(ctx, "Big", nil, 60_000)
+		go p.Call(ctx, "Wait", nil)
+	}
+	victim := w.proxy(w.client("victim@bank.example", nil), w.uri("bank"))
+	pending := make(chan error, 1)
+	go func() { pending <- victim.Call(t.Context(), "Wait", nil) }()
+	eventually(t, "all run", func() bool {
+		var b strings.Builder
+		w.daemon.WriteMetrics(&b)
+		return strings.Contains(b.String(), "pyrossl_sessions 2") && !strings.Contains(b.String(), "calls_in_flight 0\n")
+	})
+	time.Sleep(100 * time.Millisecond)
+	if err := rules.Replace(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-pending:
+		if kindOf(t, err) != broker.KindDenied {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the victim's call goes on")
+	}
+	stalled.stop.Store(false)
+	cancel()
+}
+
+// stallingDial makes connections that stop to read.
+type stallingDial struct{ stop atomic.Bool }
+
+func (d *stallingDial) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	c.(*net.TCPConn).SetReadBuffer(4 << 10)
+	return &stallingConn{c, d}, nil
+}
+
+type stallingConn struct {
+	net.Conn
+	d *stallingDial
+}
+
+func (c *stallingConn) Read(p []byte) (int, error) {
+	for c.d.stop.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	return c.Conn.Read(p)
 }

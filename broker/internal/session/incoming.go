@@ -287,7 +287,8 @@ func (s *Session) Each(f func(in *Incoming, mark any)) {
 	}
 }
 
-// Refuse answers a call that is running with an error, at once, and cancels it. What
+// Refuse answers a call that is running with an error, at once, and cancels it. It
+// waits for nothing. What
 // its method still returns or sends is dropped. It reports false when the call has been
 // answered before.
 func (in *Incoming) Refuse(e *wire.ErrorBody) bool {
@@ -302,7 +303,7 @@ func (in *Incoming) Refuse(e *wire.ErrorBody) bool {
 		return false
 	}
 	in.ctx.cancel(context.Canceled)
-	s.sendError(in.id, e)
+	s.writer.post(failureFrame(wire.Error, in.id, e)) // a peer that does not read must not hold up others
 	in.Out.letGo()
 	return true
 }

@@ -369,10 +369,12 @@ func (s *Session) goAway(payload []byte) error {
 func (s *Session) drained() { s.fail(ErrDraining) }
 
 // sendError answers a call with an error.
-func (s *Session) sendError(id uint32, e *wire.ErrorBody) { s.sendFailure(wire.Error, id, e) }
+func (s *Session) sendError(id uint32, e *wire.ErrorBody) {
+	s.writer.sendFrame(failureFrame(wire.Error, id, e))
+}
 
-// sendFailure sends a frame with an error. Its text is cut so that it fits.
-func (s *Session) sendFailure(t wire.Type, id uint32, e *wire.ErrorBody) {
+// failureFrame is a frame with an error, whose text is cut so that it fits.
+func failureFrame(t wire.Type, id uint32, e *wire.ErrorBody) []byte {
 	e.Message = cut(e.Message)
 	frame, err := wire.AppendControl(nil, t, id, e)
 	if err != nil {
@@ -382,7 +384,7 @@ func (s *Session) sendFailure(t wire.Type, id uint32, e *wire.ErrorBody) {
 	if err != nil {
 		frame, _ = wire.AppendControl(nil, t, id, &wire.ErrorBody{Kind: wire.KindInternal})
 	}
-	s.writer.sendFrame(frame)
+	return frame
 }
 
 // IsClosed reports whether err says only that a connection ended.

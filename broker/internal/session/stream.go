@@ -264,7 +264,7 @@ func (out *Outbound) End(reason *wire.ErrorBody) {
 		out.s.writer.post(wire.AppendHeader(nil, wire.Header{Type: wire.End, ID: out.id}))
 		return
 	}
-	out.s.sendFailure(wire.End, out.id, reason)
+	out.s.writer.sendFrame(failureFrame(wire.End, out.id, reason))
 }
 
 // add takes a Credit frame of the peer.
