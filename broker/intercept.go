@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 
 	"github.com/pyrossl/pyrossl/broker/internal/wire"
 )
@@ -16,6 +17,41 @@ type CallInfo struct {
 	URI      string
 	Oneway   bool
 	Incoming bool // this is the side of the object
+}
+
+// Kind is what the caller is told that became of a call when it ended with err: on the
+// side of the object by the daemon that asks, on the caller's side by what came. It is 0
+// when err is nil, and for what is no failure of a call: a *ConnectionDeniedError, or an
+// error that an interceptor of the caller's made.
+func (c *CallInfo) Kind(err error) Kind {
+	var refused *refusal
+	if err == nil {
+		return 0
+	}
+	if errors.As(err, &refused) {
+		return Kind(refused.body.Kind)
+	}
+	if !c.Incoming {
+		var e *Error
+		if errors.As(err, &e) {
+			return e.Kind
+		}
+		return 0
+	}
+	var bad *argumentError
+	var p *panicked
+	var uncarried *resultError
+	switch {
+	case errors.As(err, &bad):
+		return KindArguments
+	case errors.As(err, &p), errors.As(err, &uncarried):
+		return KindInternal
+	case errors.Is(err, context.Canceled):
+		return KindCanceled
+	case errors.Is(err, context.DeadlineExceeded):
+		return KindDeadline
+	}
+	return KindApplication
 }
 
 // Interceptor stands around every call of a daemon or client. next goes on with the

@@ -90,8 +90,9 @@ func Correlation(ctx context.Context) string {
 	return Metadata(ctx)[correlationKey]
 }
 
-// outgoing is the metadata of a call made with ctx.
-func outgoing(ctx context.Context) map[string]string {
+// OutgoingMetadata returns what calls made with ctx send along: what [WithMetadata] gave,
+// and the id of [WithCorrelation]. The map must not be changed.
+func OutgoingMetadata(ctx context.Context) map[string]string {
 	m, _ := ctx.Value(outgoingMetadataKey{}).(map[string]string)
 	id := Correlation(ctx)
 	if id == "" || m[correlationKey] == id {

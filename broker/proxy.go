@@ -276,7 +276,7 @@ func (p *Proxy) encode(ctx context.Context, c *callee, buf []byte, method string
 	if timeout > 0 {
 		millis = max(1, uint64(timeout/time.Millisecond))
 	}
-	if head, err = wire.AppendCallHead(buf, p.uri.Object, method, outgoing(ctx), millis); err != nil {
+	if head, err = wire.AppendCallHead(buf, p.uri.Object, method, OutgoingMetadata(ctx), millis); err != nil {
 		return buf, nil, err
 	}
 	if r := args.request; r != nil {

@@ -61,6 +61,20 @@ var production = map[string]row{
 		"broker": "generated code calls through it",
 		"codec":  "and encodes with it",
 	},
+	"broker/intercept": {
+		"broker": "interceptors for its daemons and clients",
+	},
+	"broker/pool": {
+		"broker": "one proxy made of several",
+	},
+	"broker/telemetry": {
+		"broker":                               "an interceptor for its daemons and clients",
+		"go.opentelemetry.io/otel":             "the API of OpenTelemetry; a package of its own, so that others do not link it",
+		"go.opentelemetry.io/otel/attribute":   "what spans say",
+		"go.opentelemetry.io/otel/codes":       "how they end",
+		"go.opentelemetry.io/otel/propagation": "W3C Trace Context in metadata",
+		"go.opentelemetry.io/otel/trace":       "spans",
+	},
 	"broker/pyroenv": {
 		"broker/uri": "the default port, and what a host may look like",
 	},
@@ -112,6 +126,12 @@ var inTests = map[string]row{
 	},
 	"broker": {
 		"broker/brokertest": "examples, in the package beside it",
+	},
+	"broker/telemetry": {
+		"broker/brokertest":                            "a daemon and clients",
+		"go.opentelemetry.io/otel/baggage":             "what else may travel",
+		"go.opentelemetry.io/otel/sdk/trace":           "a provider that makes spans",
+		"go.opentelemetry.io/otel/sdk/trace/tracetest": "and keeps them for the test",
 	},
 	"codec": {
 		"github.com/fxamacker/cbor/v2": "what we refuse is compared with what it takes",
