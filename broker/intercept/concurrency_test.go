@@ -62,6 +62,7 @@ func TestConcurrency(t *testing.T) {
 				})
 				synctest.Wait()
 				cancel()
+				synctest.Wait()
 				close(d.gate)
 				wg.Wait()
 				synctest.Wait()

@@ -128,7 +128,7 @@ func (w *world) spans(t *testing.T) map[string]trace.ReadOnlySpan {
 func attributes(s trace.ReadOnlySpan) map[string]string {
 	all := make(map[string]string)
 	for _, a := range s.Attributes() {
-		all[string(a.Key)] = a.Value.Emit()
+		all[string(a.Key)] = a.Value.String()
 	}
 	return all
 }
