@@ -294,27 +294,31 @@ func (b *bound) arguments(dst []any, in []reflect.Value) []any {
 func (b *bound) ranges(ctx context.Context, args []any) reflect.Value {
 	return reflect.MakeFunc(b.out, func(in []reflect.Value) []reflect.Value {
 		yield := in[0]
-		enough, err := b.each(ctx, args, func(raw []byte) (bool, error) {
+		err := b.each(ctx, args, func(raw []byte) (bool, error) {
 			item := reflect.New(b.items)
 			if err := decodeItem(raw, item.Interface()); err != nil {
 				return false, err
 			}
 			return yield.Call([]reflect.Value{item.Elem(), noError})[0].Bool(), nil
 		})
-		if err != nil && !enough {
+		if err != nil {
 			yield.Call([]reflect.Value{reflect.Zero(b.items), errorValue(err)})
 		}
 		return nil
 	})
 }
 
-func (b *bound) each(ctx context.Context, args []any, take func([]byte) (bool, error)) (enough bool, err error) {
+func (b *bound) each(ctx context.Context, args []any, take func([]byte) (bool, error)) (err error) {
 	p, done, err := b.pick(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer func() { done(err) }() // also when the loop's body panics
-	return p.each(ctx, b.method, args, take)
+	plain, push, err := splitStream(args)
+	if err != nil {
+		return p.failure(KindArguments, b.method, err, false)
+	}
+	return p.each(ctx, b.method, payload{args: plain}, push, take)
 }
 
 func (b *bound) pick(ctx context.Context) (*Proxy, func(error), error) {
@@ -322,38 +326,4 @@ func (b *bound) pick(ctx context.Context) (*Proxy, func(error), error) {
 		return p, func(error) {}, nil
 	}
 	return b.target.(picker).Pick(ctx)
-}
-
-// each is Stream for whom the type of the items is not known when compiling: take
-// decodes one, and reports whether it wants more.
-func (p *Proxy) each(ctx context.Context, method string, args []any, take func(raw []byte) (more bool, err error)) (enough bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	run := func(ctx context.Context) error {
-		st, err := p.open(ctx, method, args)
-		if err != nil {
-			return err
-		}
-		defer st.end(cancel)
-		for {
-			raw, ok, err := st.In.Next(ctx)
-			if err != nil || !ok {
-				return st.answer(ctx, nil) // which says why
-			}
-			more, err := take(raw)
-			if err != nil {
-				return p.failure(KindResult, method, err, true)
-			}
-			if enough = !more; enough {
-				return nil
-			}
-		}
-	}
-	if p.side.intercept == nil {
-		err = run(ctx)
-	} else {
-		info := p.info(method, false)
-		err = p.side.intercept(ctx, &info, run)
-	}
-	return enough, err
 }

@@ -29,6 +29,8 @@ type ExportedMethod struct {
 	Name       string
 	Signature  string // as Pyro.Daemon.Methods shows it
 	Idempotent bool
+	Sends      int  // which argument is a stream, from 1; 0 for none
+	Wants      bool // it yields a stream
 	// Call reads the arguments, calls the method and writes its result. Its error is the
 	// method's, or what Decoded or Fail returned.
 	Call func(ctx context.Context, in *Invocation) error
@@ -47,6 +49,7 @@ func newExportedTable(kind string, e *Exported, reg *registration) (*table, erro
 		}
 		t.methods[of.Name] = &method{
 			object: kind, name: of.Name, signature: of.Signature, idempotent: of.Idempotent,
+			sends: of.Sends > 0, stream: of.Sends, wants: of.Wants,
 			run: func(ctx context.Context, o *object, inv *Invocation) error {
 				return o.generated.Methods[i].Call(ctx, inv)
 			},
@@ -78,15 +81,49 @@ func (inv *Invocation) Decoded() error {
 	}
 	inv.release()
 	switch {
-	case err == nil:
+	case err == nil && inv.badReference == nil:
 		return nil
+	case inv.badReference != nil:
+		return inv.badReference
 	case inv.badArgs != nil:
 		return &argumentError{fmt.Errorf("arguments: %s", withoutPrefix(err))}
 	case errors.Is(err, codec.ErrCount):
 		return &argumentError{fmt.Errorf("%d arguments, want %s", inv.items, inv.method.signature)}
 	}
 	item, as := d.Failed()
+	if stream := inv.method.stream; stream > 0 && item+1 >= stream {
+		item++ // the stream is no item
+	}
 	return &argumentError{fmt.Errorf("argument %d, %v: %s", item+1, as, withoutPrefix(err))}
+}
+
+// Reference reads the argument with this number, from 1, as a reference. What is wrong
+// with it is for Decoded to say.
+func (inv *Invocation) Reference(argument int) *Proxy {
+	d := &inv.decoder
+	if d.Err() != nil || inv.badReference != nil || inv.badArgs != nil {
+		return nil // which Decoded says
+	}
+	text, err := d.Text(), d.Err()
+	var p *Proxy
+	if err == nil {
+		p, err = inv.callee.follow(text)
+	}
+	if err != nil {
+		inv.badReference = &argumentError{fmt.Errorf("argument %d, reference: %s", argument, withoutPrefix(err))}
+	}
+	return p
+}
+
+// ReturnReference returns an object by reference: a *Proxy, what Export made, or what is
+// registered. Its error is the method's.
+func (inv *Invocation) ReturnReference(object any) error {
+	text, err := inv.callee.reference(object)
+	if err != nil {
+		return &resultError{err}
+	}
+	inv.head, err = codec.AppendString(inv.head, text)
+	return err
 }
 
 // Buffer is where the result is to be appended to.
@@ -115,6 +152,9 @@ type Request struct {
 	proxy   *Proxy
 	method  string
 	body    []byte // a last argument, from where it lies
+	refs    []referenceAt
+	push    pusher // the stream among the arguments, or nil
+	callee  *callee
 	bad     error
 	resp    session.Response
 	decoder codec.Decoder
@@ -148,6 +188,43 @@ func (r *Request) Fail(argument int, err error) {
 	}
 }
 
+// Reference adds a reference as the next argument, which has this number, from 1.
+func (r *Request) Reference(argument int, v Referable) {
+	r.refs = append(r.refs, referenceAt{len(r.Args), argument, v})
+}
+
+// referenceAt is an argument that is encoded for each connection that the request is
+// sent on: a callback has another name on each.
+type referenceAt struct {
+	at       int // in Args
+	argument int
+	v        Referable
+}
+
+// encode writes the arguments behind head.
+func (r *Request) encode(c *callee, head []byte) (_, body []byte, err error) {
+	switch {
+	case r.bad != nil:
+		return head, nil, r.bad
+	case r.refs == nil && r.body == nil:
+		return head, r.Args, nil
+	}
+	from := 0
+	for _, ref := range r.refs {
+		head = append(head, r.Args[from:ref.at]...)
+		from = ref.at
+		if ref.v == nil {
+			head, err = codec.AppendString(head, "")
+		} else {
+			head, err = ref.v.appendReference(head, c)
+		}
+		if err != nil {
+			return head, nil, fmt.Errorf("argument %d: %s", ref.argument, withoutPrefix(err))
+		}
+	}
+	return append(head, r.Args[from:]...), r.body, nil
+}
+
 // Call sends the call and waits for its result, which is read from the decoder.
 func (r *Request) Call(ctx context.Context) (*codec.Decoder, error) {
 	if r.proxy.side.intercept == nil {
@@ -162,7 +239,13 @@ func (r *Request) call(ctx context.Context) error {
 	if r.bad != nil {
 		return p.failure(KindArguments, r.method, r.bad, false)
 	}
-	resp, _, err := p.call(ctx, r.method, 0, nil, payload{request: r})
+	var resp session.Response
+	var err error
+	if r.push != nil {
+		resp, r.callee, err = p.send(ctx, r.method, payload{request: r}, r.push)
+	} else {
+		resp, r.callee, err = p.call(ctx, r.method, 0, nil, payload{request: r})
+	}
 	if err != nil {
 		return err
 	}
@@ -179,6 +262,15 @@ func (r *Request) call(ctx context.Context) error {
 		r.decoder.Own()
 	}
 	return nil
+}
+
+// Proxy reads the result as a reference.
+func (r *Request) Proxy() (*Proxy, error) {
+	text := r.decoder.Text()
+	if err := r.decoder.Err(); err != nil {
+		return nil, err
+	}
+	return r.callee.referred(text)
 }
 
 // Close gives everything back. It takes what Call or the decoder said, and returns

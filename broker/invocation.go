@@ -26,8 +26,10 @@ type Invocation struct {
 	decoder codec.Decoder
 	items   int // arguments that came
 	badArgs error
-	head    []byte // the encoded result
-	body    []byte // the rest of it, from where it lies
+	// badReference is what is wrong with a reference, if nothing before it is.
+	badReference error
+	head         []byte // the encoded result
+	body         []byte // the rest of it, from where it lies
 }
 
 var invocations = sync.Pool{New: func() any { return new(Invocation) }}

@@ -46,6 +46,7 @@ type method struct {
 	idempotent bool
 	sends      bool // it takes a stream
 	wants      bool // it yields one
+	stream     int  // of generated code: which argument is a stream, from 1
 	pace       pace
 	running    [3]running // what calls of each kind are marked with
 	// run decodes the arguments, calls the method and encodes its result. The error

@@ -92,16 +92,26 @@ func (p *Proxy) plainCall(ctx context.Context, method string, result any, args [
 		if err != nil {
 			return p.failure(KindArguments, method, err, false)
 		}
-		return p.send(ctx, method, result, plain, push)
+		resp, c, err := p.send(ctx, method, payload{args: plain}, push)
+		if err != nil {
+			return err
+		}
+		return p.result(method, result, resp, c)
 	}
 	resp, c, err := p.call(ctx, method, 0, nil, payload{args: args})
 	if err != nil {
 		return err
 	}
-	defer resp.Release()
 	if resp.Type == wire.Error {
+		defer resp.Release()
 		return p.remoteError(method, resp.Payload)
 	}
+	return p.result(method, result, resp, c)
+}
+
+// result decodes the result of a call.
+func (p *Proxy) result(method string, result any, resp session.Response, c *callee) error {
+	defer resp.Release()
 	if err := c.decodeResult(resp, result); err != nil {
 		return p.failure(KindResult, method, err, true)
 	}
@@ -119,19 +129,7 @@ func (p *Proxy) Oneway(ctx context.Context, method string, args ...any) error {
 }
 
 func (p *Proxy) plainOneway(ctx context.Context, method string, args []any) error {
-	after := func(resp *session.Response) {
-		var err error
-		switch {
-		case resp == nil:
-			err = p.failure(KindLost, method, nil, true)
-		case resp.Type == wire.Error:
-			err = p.remoteError(method, resp.Payload)
-		default:
-			return
-		}
-		p.side.log.Warn("oneway call failed", "error", err)
-	}
-	_, _, err := p.call(ctx, method, wire.Oneway, after, payload{args: args})
+	_, _, err := p.call(ctx, method, wire.Oneway, p.unanswered(method), payload{args: args})
 	return err
 }
 
@@ -279,11 +277,8 @@ func (p *Proxy) encode(ctx context.Context, c *callee, buf []byte, method string
 	if head, err = wire.AppendCallHead(buf, p.uri.Object, method, OutgoingMetadata(ctx), millis); err != nil {
 		return buf, nil, err
 	}
-	if r := args.request; r != nil {
-		if r.body == nil {
-			return head, r.Args, nil
-		}
-		return append(head, r.Args...), r.body, nil
+	if args.request != nil {
+		return args.request.encode(c, head)
 	}
 	for i, arg := range args.args {
 		if b, ok := arg.([]byte); ok && i == len(args.args)-1 && len(b) >= inlineBytes {
@@ -303,21 +298,8 @@ func (c *callee) appendArgument(dst []byte, arg any) ([]byte, error) {
 		return v.encode(c, dst)
 	case *Pending:
 		return dst, errors.New("the result of a call of a batch has a meaning in that batch only")
-	case *Local:
-		name, err := c.pass(v)
-		if err != nil {
-			return dst, err
-		}
-		return codec.Append(dst, peerScheme+name)
-	case *Proxy:
-		if v != nil && v.peer != nil {
-			return dst, fmt.Errorf("%s is exported over a connection of its own, and cannot be passed on", v.uri.Object)
-		}
-		text := ""
-		if v != nil {
-			text = v.uri.String()
-		}
-		return codec.Append(dst, text)
+	case Referable:
+		return v.appendReference(dst, c)
 	}
 	return codec.Append(dst, arg)
 }
@@ -338,11 +320,7 @@ func (c *callee) decodeResult(resp session.Response, result any) error {
 		if err := codec.Unmarshal(resp.Payload, &text); err != nil {
 			return err
 		}
-		*p = nil
-		if text == "" {
-			return nil
-		}
-		made, err := c.follow(text)
+		made, err := c.referred(text)
 		*p = made
 		return err
 	}

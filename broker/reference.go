@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/pyrossl/pyrossl/broker/uri"
+	"github.com/pyrossl/pyrossl/codec"
 )
 
 // Objects are passed by reference as URIs, and never with credentials: who follows a
@@ -19,6 +20,35 @@ import (
 // peerScheme stands in front of the name of an object that the sender of a message
 // exports over this very connection.
 const peerScheme = "PYROPEER:"
+
+// Referable is what can be passed by reference as an argument: a *Proxy, or a *Local that
+// [Callback] made.
+type Referable interface {
+	appendReference(dst []byte, to *callee) ([]byte, error)
+}
+
+var _, _ Referable = (*Proxy)(nil), (*Local)(nil)
+
+func (p *Proxy) appendReference(dst []byte, _ *callee) ([]byte, error) {
+	switch {
+	case p == nil:
+		return codec.AppendString(dst, "")
+	case p.peer != nil:
+		return dst, fmt.Errorf("%s is exported over a connection of its own, and cannot be passed on", p.uri.Object)
+	}
+	return codec.AppendString(dst, p.uri.String())
+}
+
+func (e *Local) appendReference(dst []byte, to *callee) ([]byte, error) {
+	if e == nil {
+		return codec.AppendString(dst, "")
+	}
+	name, err := to.pass(e)
+	if err != nil {
+		return dst, err
+	}
+	return codec.AppendString(dst, peerScheme+name)
+}
 
 // Ref is a reference as a value: the text of a URI, to be carried in structs and
 // lists. [Follow] and [Proxy.Follow] make a proxy of it. The zero Ref refers to
@@ -96,6 +126,14 @@ func (p *Proxy) Follow(ctx context.Context, r Ref) (*Proxy, error) {
 		return nil, err
 	}
 	return d.callee.follow(r.text)
+}
+
+// referred is follow for a result, which may refer to nothing.
+func (c *callee) referred(text string) (*Proxy, error) {
+	if text == "" {
+		return nil, nil
+	}
+	return c.follow(text)
 }
 
 // follow makes a proxy of the text of a reference that came over c's connection.

@@ -29,41 +29,62 @@ import (
 // that iterator has returned: one that waits for something should also heed ctx.
 func Stream[T any](ctx context.Context, p *Proxy, method string, args ...any) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		enough := false
-		run := func(ctx context.Context) error {
-			st, err := p.open(ctx, method, args)
-			if err != nil {
-				return err
-			}
-			defer st.end(cancel)
-			for {
-				raw, ok, err := st.In.Next(ctx)
-				if err != nil || !ok {
-					return st.answer(ctx, nil) // which says why
-				}
+		plain, push, err := splitStream(args)
+		if err == nil {
+			err = p.each(ctx, method, payload{args: plain}, push, func(raw []byte) (bool, error) {
 				var item T
 				if err := decodeItem(raw, &item); err != nil {
-					return p.failure(KindResult, method, err, true)
+					return false, err
 				}
-				if enough = !yield(item, nil); enough {
-					return nil
-				}
-			}
-		}
-		var err error
-		if p.side.intercept == nil {
-			err = run(ctx)
+				return yield(item, nil), nil
+			})
 		} else {
-			info := p.info(method, false)
-			err = p.side.intercept(ctx, &info, run)
+			err = p.failure(KindArguments, method, err, false)
 		}
-		if err != nil && !enough {
+		if err != nil {
 			var zero T
 			yield(zero, err)
 		}
 	}
+}
+
+// each calls a method that yields a stream, and gives its items to take until that wants
+// no more. push, if there is one, sends the stream that is among the arguments.
+func (p *Proxy) each(ctx context.Context, method string, args payload, push pusher, take func(raw []byte) (more bool, err error)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	enough := false
+	run := func(ctx context.Context) error {
+		st, err := p.open(ctx, method, args, push)
+		if err != nil {
+			return err
+		}
+		defer st.end(cancel)
+		for {
+			raw, ok, err := st.In.Next(ctx)
+			if err != nil || !ok {
+				return st.answer(ctx, nil) // which says why
+			}
+			more, err := take(raw)
+			if err != nil {
+				return p.failure(KindResult, method, err, true)
+			}
+			if enough = !more; enough {
+				return nil
+			}
+		}
+	}
+	var err error
+	if p.side.intercept == nil {
+		err = run(ctx)
+	} else {
+		info := p.info(method, false)
+		err = p.side.intercept(ctx, &info, run)
+	}
+	if enough {
+		return nil
+	}
+	return err
 }
 
 // decodeItem decodes an item, whose bytes are the caller's.
@@ -87,17 +108,27 @@ type streaming struct {
 	over   bool
 }
 
-// answer waits for the answer and decodes a result.
-func (st *streaming) answer(ctx context.Context, result any) error {
+// wait waits for the answer, and returns the error that it may be.
+func (st *streaming) wait(ctx context.Context) (session.Response, error) {
 	st.over = true
 	resp, err := st.Wait(ctx)
 	if err != nil {
-		return st.proxy.lost(err, st.method)
+		return resp, st.proxy.lost(err, st.method)
+	}
+	if resp.Type == wire.Error {
+		defer resp.Release()
+		return resp, st.proxy.remoteError(st.method, resp.Payload)
+	}
+	return resp, nil
+}
+
+// answer waits for the answer and decodes a result.
+func (st *streaming) answer(ctx context.Context, result any) error {
+	resp, err := st.wait(ctx)
+	if err != nil {
+		return err
 	}
 	defer resp.Release()
-	if resp.Type == wire.Error {
-		return st.proxy.remoteError(st.method, resp.Payload)
-	}
 	if err := st.callee.decodeResult(resp, result); err != nil {
 		return st.proxy.failure(KindResult, st.method, err, true)
 	}
@@ -122,20 +153,16 @@ func (st *streaming) end(cancel func()) {
 
 // open begins a call that yields a stream. It is sent again only where it has
 // certainly not run.
-func (p *Proxy) open(ctx context.Context, method string, args []any) (*streaming, error) {
-	plain, push, err := splitStream(args)
-	if err != nil {
-		return nil, p.failure(KindArguments, method, err, false)
-	}
+func (p *Proxy) open(ctx context.Context, method string, args payload, push pusher) (*streaming, error) {
 	flags := wire.Wants
 	if push != nil {
 		flags |= wire.Sends
 	}
-	st, err := p.begin(ctx, method, flags, plain)
+	st, err := p.begin(ctx, method, flags, args)
 	if err == nil && push != nil {
 		st.pushed = make(chan error, 1)
 		go func() { // ends when the iterator has returned; end waits for it
-			st.pushed <- push(ctx, st.Out)
+			st.pushed <- pushAll(ctx, st.Out, push)
 			close(st.pushed)
 		}()
 	}
@@ -143,24 +170,24 @@ func (p *Proxy) open(ctx context.Context, method string, args []any) (*streaming
 }
 
 // send calls a method that takes a stream and answers with one value.
-func (p *Proxy) send(ctx context.Context, method string, result any, plain []any, push pusher) error {
+func (p *Proxy) send(ctx context.Context, method string, args payload, push pusher) (resp session.Response, c *callee, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	st, err := p.begin(ctx, method, wire.Sends, plain)
+	st, err := p.begin(ctx, method, wire.Sends, args)
 	if err != nil {
-		return err
+		return resp, nil, err
 	}
-	broken := push(ctx, st.Out)
-	err = st.answer(ctx, result)
+	broken := pushAll(ctx, st.Out, push)
+	resp, err = st.wait(ctx)
 	var e *Error
 	if broken != nil && errors.As(err, &e) && e.Kind == KindApplication {
 		e.Err = broken // the iterator's own error, which the method had no reason to hide
 	}
-	return err
+	return resp, st.callee, err
 }
 
 // begin opens a streaming call on a live connection.
-func (p *Proxy) begin(ctx context.Context, method string, flags wire.Flags, args []any) (*streaming, error) {
+func (p *Proxy) begin(ctx context.Context, method string, flags wire.Flags, args payload) (*streaming, error) {
 	timeout := deadline(ctx, -1)
 	if timeout == 0 {
 		return nil, p.failure(KindDeadline, method, context.DeadlineExceeded, false)
@@ -180,12 +207,12 @@ func (p *Proxy) begin(ctx context.Context, method string, flags wire.Flags, args
 	}
 }
 
-func (p *Proxy) beginOnce(ctx context.Context, method string, flags wire.Flags, args []any, timeout time.Duration) (*streaming, error) {
+func (p *Proxy) beginOnce(ctx context.Context, method string, flags wire.Flags, args payload, timeout time.Duration) (*streaming, error) {
 	c, err := p.connection(ctx, timeout)
 	if err != nil {
 		return nil, p.contextual(err, method)
 	}
-	head, body, err := p.encode(ctx, c, session.GetBuffer(), method, payload{args: args}, timeout)
+	head, body, err := p.encode(ctx, c, session.GetBuffer(), method, args, timeout)
 	defer session.PutBuffer(head)
 	if err != nil {
 		return nil, p.failure(KindArguments, method, err, false)
@@ -211,8 +238,9 @@ func streamOf(t reflect.Type) (item reflect.Type, ok bool) {
 }
 
 // pusher sends what an iterator yields until it ends, its receiver wants no more, or
-// ctx is done. It returns the error that the iterator yielded.
-type pusher func(ctx context.Context, out *session.Outbound) error
+// ctx is done. broken is the error that the iterator yielded, err why no more could be
+// sent.
+type pusher func(ctx context.Context, out *session.Outbound) (broken, err error)
 
 func isStream(arg any) bool {
 	if arg == nil {
@@ -225,6 +253,8 @@ func isStream(arg any) bool {
 	_, ok := streamOf(t)
 	return ok
 }
+
+var errNilStream = errors.New("the stream among the arguments is nil")
 
 // splitStream takes the stream out of the arguments.
 func splitStream(args []any) (plain []any, push pusher, err error) {
@@ -243,15 +273,16 @@ func splitStream(args []any) (plain []any, push pusher, err error) {
 	}
 	seq := reflect.ValueOf(args[at])
 	if seq.IsNil() {
-		return nil, nil, errors.New("the stream among the arguments is nil")
+		return nil, nil, errNilStream
 	}
 	plain = append(append(plain, args[:at]...), args[at+1:]...)
-	return plain, func(ctx context.Context, out *session.Outbound) error { return pushAll(ctx, out, seq) }, nil
+	return plain, func(ctx context.Context, out *session.Outbound) (broken, err error) { return sendItems(ctx, out, seq) }, nil
 }
 
-// pushAll sends what an iterator yields as the caller's stream.
-func pushAll(ctx context.Context, out *session.Outbound, seq reflect.Value) error {
-	broken, err := sendItems(ctx, out, seq)
+// pushAll sends the caller's stream to its end, and returns the error that its iterator
+// yielded.
+func pushAll(ctx context.Context, out *session.Outbound, push pusher) error {
+	broken, err := push(ctx, out)
 	switch {
 	case broken != nil:
 		out.End(&wire.ErrorBody{Kind: wire.KindApplication, Message: broken.Error()})
@@ -266,43 +297,69 @@ func pushAll(ctx context.Context, out *session.Outbound, seq reflect.Value) erro
 	return broken
 }
 
-// sendItems sends what an iterator yields. broken is the error that it yielded, err
-// why no more could be sent.
+// sendItems is a pusher by reflection.
 func sendItems(ctx context.Context, out *session.Outbound, seq reflect.Value) (broken, err error) {
-	buf := session.GetBuffer()
-	defer func() { session.PutBuffer(buf) }()
+	s := newSender(ctx, out)
+	defer s.free()
 	yield := reflect.MakeFunc(seq.Type().In(0), func(args []reflect.Value) []reflect.Value {
-		if e, _ := args[1].Interface().(error); e != nil {
-			broken = e
+		if broken, _ = args[1].Interface().(error); broken != nil {
 			return []reflect.Value{no}
 		}
-		var body []byte
-		if args[0].Type() == bytesType && args[0].Len() >= inlineBytes {
-			buf, body = wire.AppendBytesHead(buf[:0], args[0].Len()), args[0].Bytes()
-		} else {
-			var e error
-			if buf, e = codec.Append(buf[:0], args[0].Interface()); e != nil {
-				err = &resultError{e}
-				return []reflect.Value{no}
-			}
+		if args[0].Type() == bytesType {
+			return []reflect.Value{reflect.ValueOf(s.bytes(args[0].Bytes()))}
 		}
-		if err = out.Send(ctx, buf, body); err != nil {
-			return []reflect.Value{no}
-		}
-		return []reflect.Value{yes}
+		return []reflect.Value{reflect.ValueOf(s.item(codec.Append(s.buf[:0], args[0].Interface())))}
 	})
 	seq.Call([]reflect.Value{yield})
-	return broken, err
+	return broken, s.err
 }
 
-var yes, no = reflect.ValueOf(true), reflect.ValueOf(false)
+// sender sends items one by one.
+type sender struct {
+	ctx context.Context
+	out *session.Outbound
+	buf []byte
+	err error // why no more can be sent
+}
+
+func newSender(ctx context.Context, out *session.Outbound) *sender {
+	return &sender{ctx: ctx, out: out, buf: session.GetBuffer()}
+}
+
+func (s *sender) free() { session.PutBuffer(s.buf) }
+
+// item sends what was encoded into s.buf. It reports whether there may be more.
+func (s *sender) item(encoded []byte, err error) bool {
+	if s.buf = encoded; err != nil {
+		s.err = &resultError{err}
+		return false
+	}
+	s.err = s.out.Send(s.ctx, encoded, nil)
+	return s.err == nil
+}
+
+// bytes sends a byte string, from where it lies if it is large.
+func (s *sender) bytes(b []byte) bool {
+	if b == nil || len(b) < inlineBytes {
+		return s.item(codec.AppendBytes(s.buf[:0], b), nil)
+	}
+	s.buf = wire.AppendBytesHead(s.buf[:0], len(b))
+	s.err = s.out.Send(s.ctx, s.buf, b)
+	return s.err == nil
+}
+
+var no = reflect.ValueOf(false)
 
 // yield runs the iterator that a method returned.
 func (inv *Invocation) yield(ctx context.Context, seq reflect.Value) error {
 	if seq.IsNil() {
 		return nil
 	}
-	broken, err := sendItems(ctx, inv.in.Out, seq)
+	return yielded(sendItems(ctx, inv.in.Out, seq))
+}
+
+// yielded is what a call ends with whose method has yielded a stream.
+func yielded(broken, err error) error {
 	switch {
 	case broken != nil:
 		return broken
