@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"iter"
 
 	"github.com/pyrossl/pyrossl/broker/internal/session"
 	"github.com/pyrossl/pyrossl/codec"
@@ -57,7 +56,7 @@ func SendStream[T any](r *Request, seq func(yield func(T, error) bool), add func
 
 // ReceiveStream ranges over what a method yields, like [Stream]. request makes the call,
 // for each range anew.
-func ReceiveStream[T any](ctx context.Context, request func() *Request, read func(*codec.Decoder) T) iter.Seq2[T, error] {
+func ReceiveStream[T any](ctx context.Context, request func() *Request, read func(*codec.Decoder) T) func(yield func(T, error) bool) {
 	return func(yield func(T, error) bool) {
 		r := request()
 		items := itemReader[T]{read: read}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/types"
 	"slices"
+	"strings"
 )
 
 // carrier tells whether codec carries a type, by the rules and with the words of
@@ -19,11 +20,14 @@ func (s *source) carried(t types.Type, argument int) string {
 	if argument > 0 {
 		what = fmt.Sprintf("argument %d", argument)
 	}
-	if kind := dynamicOnly(t, argument == 0); kind != "" {
-		return fmt.Sprintf("%s is %s, %s: generated code does not carry it; register the object itself and call it through broker.Proxy", what, kind, reflected(t))
-	}
 	if hasInvalid(t, map[string]bool{}) {
 		return what + ": its type does not type-check" + s.firstWrong()
+	}
+	if isProxy(t) || argument == 0 && referenced(t) {
+		return ""
+	}
+	if items := itemsOf(t); items != nil {
+		what, t = strings.TrimPrefix(what+": ", "its result: ")+"items of its stream", items
 	}
 	c := carrier{seen: map[string]bool{}}
 	if wrong := c.check(t, reflected(t)); wrong != "" {
@@ -32,37 +36,35 @@ func (s *source) carried(t types.Type, argument int) string {
 	return ""
 }
 
-// dynamicOnly names what package broker carries and generated code does not: streams
-// and references. Each has its own way over the wire, beside the encoded values.
-func dynamicOnly(t types.Type, result bool) string {
-	t = types.Unalias(t)
-	if p, ok := t.(*types.Pointer); ok {
-		if isNamed(p.Elem(), brokerPath, "Proxy") || result && isNamed(p.Elem(), brokerPath, "Local") {
-			return "a reference to an object"
-		}
-		return ""
+// referenced reports whether a result travels as a reference to an object.
+func referenced(t types.Type) bool {
+	if p, ok := types.Unalias(t).(*types.Pointer); ok && isNamed(p.Elem(), brokerPath, "Local") {
+		return true
 	}
-	if isStream(t) {
-		return "a stream"
-	}
-	if i, ok := t.Underlying().(*types.Interface); ok && result && i.NumMethods() > 0 && !types.Identical(t, errorType) {
-		return "a reference to an object"
-	}
-	return ""
+	i, ok := t.Underlying().(*types.Interface)
+	return isProxy(t) || ok && i.NumMethods() > 0 && !types.Identical(t, errorType)
 }
 
-// isStream recognizes iter.Seq2[T, error], by any name.
-func isStream(t types.Type) bool {
+func isProxy(t types.Type) bool {
+	p, ok := types.Unalias(t).(*types.Pointer)
+	return ok && isNamed(p.Elem(), brokerPath, "Proxy")
+}
+
+// itemsOf is the type of the items if t is an iter.Seq2[item, error], by any name, or nil.
+func itemsOf(t types.Type) types.Type {
 	f, ok := t.Underlying().(*types.Signature)
 	if !ok || f.Params().Len() != 1 || f.Results().Len() != 0 || f.Variadic() {
-		return false
+		return nil
 	}
 	yield, ok := f.Params().At(0).Type().Underlying().(*types.Signature)
 	if !ok || yield.Params().Len() != 2 || yield.Results().Len() != 1 || yield.Variadic() {
-		return false
+		return nil
 	}
 	more, ok := yield.Results().At(0).Type().Underlying().(*types.Basic)
-	return ok && more.Info()&types.IsBoolean != 0 && types.Identical(yield.Params().At(1).Type(), errorType)
+	if !ok || more.Info()&types.IsBoolean == 0 || !types.Identical(yield.Params().At(1).Type(), errorType) {
+		return nil
+	}
+	return yield.Params().At(0).Type()
 }
 
 func isNamed(t types.Type, path, name string) bool {

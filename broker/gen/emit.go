@@ -87,9 +87,19 @@ func (e *emitter) look() {
 	}
 	for _, m := range e.of.methods {
 		for _, p := range m.params {
-			visit(e.coder(p.typ))
+			switch {
+			case p.items != nil:
+				e.names.typ(p.typ)
+				visit(e.coder(p.items))
+			case !p.refers:
+				visit(e.coder(p.typ))
+			}
 		}
-		if m.out != nil {
+		switch {
+		case m.yields != nil:
+			e.names.typ(m.out)
+			visit(e.coder(m.yields))
+		case m.out != nil && !m.refers:
 			visit(e.coder(m.out))
 		}
 	}

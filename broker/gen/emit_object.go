@@ -1,6 +1,9 @@
 package gen
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // writeObject writes the dispatcher.
 func (e *emitter) writeObject() {
@@ -10,6 +13,12 @@ func (e *emitter) writeObject() {
 		e.printf("{Name: %s, Signature: %s, ", quote(m.name), quote(m.signature()))
 		if m.idempotent {
 			e.printf("Idempotent: true, ")
+		}
+		if n := m.stream(); n > 0 {
+			e.printf("Sends: %d, ", n)
+		}
+		if m.yields != nil {
+			e.printf("Wants: true, ")
 		}
 		e.printf("Call: o.%s},\n", m.name)
 	}
@@ -23,16 +32,27 @@ func (e *emitter) writeObject() {
 func (e *emitter) objectMethod(m *method) {
 	args := e.names.params(m, "o", "in", "d", "v", "err", "ctx", "out")
 	ctx := "_"
-	if m.takesCtx {
+	if m.takesCtx || m.stream() > 0 || m.yields != nil {
 		ctx = "ctx"
 	}
 	e.printf("\nfunc (o %s) %s(%s %s.Context, in *%s.Invocation) error {\nd := in.Args()\n", e.object, m.name, ctx, e.context, e.broker)
 	least, most := len(args), len(args)
-	if m.variadic {
+	switch {
+	case m.variadic:
 		least, most = least-1, -1
+	case m.stream() > 0:
+		least, most = least-1, most-1
 	}
 	e.printf("d.Expect(%d, %d)\n", least, most)
 	for i, p := range m.params {
+		switch {
+		case p.items != nil:
+			args[i] = fmt.Sprintf("%s.ReadStream(ctx, in, %s)", e.broker, e.readFunction(p.items))
+			continue
+		case p.refers:
+			e.printf("%s := in.Reference(%d)\n", args[i], i+1)
+			continue
+		}
 		read := e.readExpression(e.coder(p.typ))
 		if m.variadic && i == len(args)-1 {
 			// Not nil, as reflection has it; and no room for more than what is read.
@@ -62,6 +82,14 @@ func (e *emitter) result(m *method, call string) {
 		e.printf("v, err := %s\nif err != nil {\nreturn err\n}\n", call)
 	default:
 		e.printf("v := %s\n", call)
+	}
+	switch {
+	case m.yields != nil:
+		e.printf("return %s.WriteStream(ctx, in, v, %s)\n}\n", e.broker, e.addFunction(m.yields))
+		return
+	case m.refers:
+		e.printf("return in.ReturnReference(v)\n}\n")
+		return
 	}
 	c := e.coder(m.out)
 	if c.kind == bytesKind && c.exact() {

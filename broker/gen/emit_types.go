@@ -2,6 +2,7 @@ package gen
 
 import (
 	"fmt"
+	"go/types"
 	"slices"
 	"strconv"
 	"strings"
@@ -218,6 +219,29 @@ func (e *emitter) appendExpression(dst string, c *coder, x string) (expression s
 		return fmt.Sprintf("%s(%s, &%s)", e.appendWhole(c), dst, x), true
 	}
 	return fmt.Sprintf("%s(%s, %s)", e.appendWhole(c), dst, x), true
+}
+
+// readFunction is a func(*codec.Decoder) T.
+func (e *emitter) readFunction(t types.Type) string {
+	c := e.coder(t)
+	switch {
+	case !c.exact():
+		return e.readWhole(c)
+	case c.kind == bytesKind:
+		return "(*" + e.codec + ".Decoder).Bytes"
+	case c.kind == timeKind:
+		return "(*" + e.codec + ".Decoder).Time"
+	}
+	return "(*" + e.codec + ".Decoder)." + decoderMethod(c)
+}
+
+// addFunction is a func([]byte, T) ([]byte, error) that appends.
+func (e *emitter) addFunction(t types.Type) string {
+	expression, fails := e.appendExpression("dst", e.coder(t), "v")
+	if !fails {
+		expression += ", nil"
+	}
+	return fmt.Sprintf("func(dst []byte, v %s) ([]byte, error) { return %s }", e.names.typ(t), expression)
 }
 
 func quote(s string) string { return strconv.Quote(s) }

@@ -31,8 +31,10 @@
 // Idempotent methods may be called again after a lost connection. The daemon knows
 // them from ExportBank; a proxy is told with BankIdempotent, a broker.ProxyOption.
 //
-// Methods with streams or references to objects are refused: those have their own way
-// over the wire, and package broker carries them by reflection.
+// Streams are what they are for package broker, iter.Seq2[T, error]. A method that takes
+// a reference takes a *broker.Proxy; its caller passes a broker.Referable, which a
+// callback is, too. Whatever a method returns as a reference, its caller gets a
+// *broker.Proxy.
 //
 // Structs of the interface's own package get an encoder and a decoder; so do slices,
 // arrays, maps with text as keys, and pointers. Whatever else can be carried is left

@@ -40,6 +40,10 @@ func TestUpToDate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	park := generate(t, Config{Dir: "internal/zoo", Interface: "Park"})
+	if have, err := os.ReadFile(park.Path); err != nil || !bytes.Equal(have, park.Code) {
+		t.Errorf("%s is not what is generated (%v)", park.Path, err)
+	}
 	for _, dir := range []string{"internal/zoo", absolute} {
 		f := generate(t, Config{Dir: dir, Interface: "Zoo"})
 		if !bytes.Equal(f.Code, want) {
@@ -111,14 +115,13 @@ func TestRefusedTypes(t *testing.T) {
 func TestRefusedMethods(t *testing.T) {
 	_, err := Generate(t.Context(), Config{Dir: "internal/zoo", Interface: "Zoos"})
 	refused := reasons(t, err)
-	const advice = ": generated code does not carry it; register the object itself and call it through broker.Proxy"
 	for name, want := range map[string]string{
-		"Send":  "argument 1 is a stream, iter.Seq2[int,error]" + advice,
-		"Watch": "its result is a stream, iter.Seq2[github.com/pyrossl/pyrossl/broker/gen/internal/zoo.Point,error]" + advice,
-		"Find":  "its result is a reference to an object, *broker.Proxy" + advice,
-		"Meet":  "argument 1 is a reference to an object, *broker.Proxy" + advice,
-		"Make":  "its result is a reference to an object, *broker.Local" + advice,
-		"Door":  "its result is a reference to an object, interface { Close() error }" + advice,
+		"Two":     "argument 2: it takes a second stream, want at most one",
+		"Rest":    "it takes a stream and a variable number of arguments",
+		"Items":   "argument 1: items of its stream: chan int: chan int cannot be carried: a chan has no meaning in another process",
+		"Yields":  "items of its stream: func(): func() cannot be carried: a func has no meaning in another process",
+		"Proxies": "argument 1: []*broker.Proxy[]: broker.Proxy has no exported field: it would arrive empty",
+		"Door":    "argument 1: interface { Close() error }: interface { Close() error } is an interface with methods: the receiver cannot know which type to make, want a concrete type or any",
 	} {
 		if got := refused["Zoos."+name]; got == nil || got.Reason != want {
 			t.Errorf("%s:\ngot  %v\nwant %s", name, got, want)

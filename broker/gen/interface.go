@@ -25,13 +25,22 @@ type method struct {
 	takesCtx   bool
 	variadic   bool       // the last parameter's type is that of one argument
 	out        types.Type // nil when it returns no value
+	yields     types.Type // of the items, if out is a stream
+	refers     bool       // out travels as a reference
 	fails      bool       // its last result is an error
 	idempotent bool
 }
 
 type param struct {
-	name string // as in the source; may be empty
-	typ  types.Type
+	name   string // as in the source; may be empty
+	typ    types.Type
+	items  types.Type // if it is a stream
+	refers bool       // it travels as a reference
+}
+
+// stream returns which parameter is a stream, from 1, or 0.
+func (m *method) stream() int {
+	return 1 + slices.IndexFunc(m.params, func(p param) bool { return p.items != nil })
 }
 
 // Error says why a method cannot be generated.
@@ -156,14 +165,20 @@ func (s *source) newMethod(of string, f *types.Func) (*method, *Error) {
 			m.takesCtx = true
 			continue
 		}
-		p := param{name: v.Name(), typ: v.Type()}
+		p := param{name: v.Name(), typ: v.Type(), items: itemsOf(v.Type()), refers: isProxy(v.Type())}
 		if err := s.carried(p.typ, i+1); err != "" {
 			return refuse("%s", err)
+		}
+		if p.items != nil && m.stream() > 0 {
+			return refuse("argument %d: it takes a second stream, want at most one", i+1)
 		}
 		if m.variadic && i == sig.Params().Len()-1 {
 			p.typ = p.typ.(*types.Slice).Elem()
 		}
 		m.params = append(m.params, p)
+	}
+	if m.stream() > 0 && m.variadic {
+		return refuse("it takes a stream and a variable number of arguments")
 	}
 	return s.results(m, sig.Results(), refuse)
 }
@@ -186,7 +201,7 @@ func (s *source) results(m *method, results *types.Tuple, refuse func(string, ..
 	case n == 1 && m.fails:
 		return m, nil
 	}
-	m.out = first
+	m.out, m.yields, m.refers = first, itemsOf(first), referenced(first)
 	if err := s.carried(first, 0); err != "" {
 		return refuse("%s", err)
 	}

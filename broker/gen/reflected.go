@@ -113,7 +113,7 @@ func reflectedSignature(t *types.Signature) string {
 func (m *method) signature() string {
 	var params []string
 	for i, p := range m.params {
-		text := reflected(p.typ)
+		text := spoken(p.typ, p.items, p.refers)
 		if m.variadic && i == len(m.params)-1 {
 			text = "..." + text
 		}
@@ -121,9 +121,20 @@ func (m *method) signature() string {
 	}
 	text := m.name + "(" + strings.Join(params, ", ") + ")"
 	if m.out != nil {
-		text += " " + reflected(m.out)
+		text += " " + spoken(m.out, m.yields, m.refers)
 	}
 	return text
+}
+
+// spoken prints a type as a caller sees it.
+func spoken(t, items types.Type, refers bool) string {
+	switch {
+	case items != nil:
+		return "stream of " + reflected(items)
+	case refers:
+		return "reference"
+	}
+	return reflected(t)
 }
 
 func joinPath(dir, name string) string {

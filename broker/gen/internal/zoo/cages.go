@@ -42,14 +42,14 @@ type Cages interface {
 	Twice(t Twice)
 }
 
-// Zoos is what package broker carries and generated code does not.
+// Zoos has methods with streams and references that cannot be carried.
 type Zoos interface {
-	Send(values iter.Seq2[int, error]) error
-	Watch() (iter.Seq2[Point, error], error)
-	Find(name string) (*broker.Proxy, error)
-	Meet(other *broker.Proxy) error
-	Make() (*broker.Local, error)
-	Door() (interface{ Close() error }, error)
+	Two(a, b iter.Seq2[int, error])
+	Rest(a iter.Seq2[int, error], rest ...int)
+	Items(a iter.Seq2[chan int, error])
+	Yields() iter.Seq2[func(), error]
+	Proxies(p ...*broker.Proxy)
+	Door(d interface{ Close() error })
 }
 
 // Locked has one field that cannot be carried.
