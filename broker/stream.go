@@ -340,7 +340,7 @@ func (s *sender) item(encoded []byte, err error) bool {
 
 // bytes sends a byte string, from where it lies if it is large.
 func (s *sender) bytes(b []byte) bool {
-	if b == nil || len(b) < inlineBytes {
+	if len(b) < inlineBytes {
 		return s.item(codec.AppendBytes(s.buf[:0], b), nil)
 	}
 	s.buf = wire.AppendBytesHead(s.buf[:0], len(b))
