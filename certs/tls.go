@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -14,12 +15,18 @@ import (
 // ALPN is the protocol that both sides must agree on.
 const ALPN = "pyrossl/1"
 
-// base is what both sides have in common.
+// base is what both sides of the PYROSSL path have in common.
 func base() *tls.Config {
+	config := mutual()
+	config.NextProtos = []string{ALPN}
+	return config
+}
+
+// mutual is what all connections have in common.
+func mutual() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		MaxVersion: tls.VersionTLS13,
-		NextProtos: []string{ALPN},
 		// The post-quantum hybrid, its classical half for peers without it, and
 		// P-256, which is what is left when Go runs in FIPS 140 mode without ML-KEM.
 		CurvePreferences: []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256},
@@ -105,7 +112,7 @@ func (s *serverConfigs) get() (*tls.Config, error) {
 	config.Certificates = []tls.Certificate{m.own}
 	config.ClientAuth = tls.RequireAndVerifyClientCert
 	config.ClientCAs = m.pool
-	rules := peerRules{material: m, purpose: ClientAuth, resume: s.options.resume}
+	rules := peerRules{material: m, purpose: ClientAuth, alpn: ALPN, resume: s.options.resume}
 	if s.options.recheckAfterHandshake {
 		rules.material = m.with(nil, m.chains)
 	}
@@ -156,7 +163,11 @@ func ClientConfig(src Source, expect Expect, opts ...ClientOption) (*tls.Config,
 	// differ, and returning none at all crashes.
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &m.own, nil }
 	o.resume(config, m, expect)
-	rules := peerRules{material: m, purpose: ServerAuth, resume: o.sessions != nil}
+	return expecting(config, peerRules{material: m, purpose: ServerAuth, alpn: ALPN, resume: o.sessions != nil}, expect)
+}
+
+// expecting completes the settings for one server.
+func expecting(config *tls.Config, rules peerRules, expect Expect) (*tls.Config, error) {
 	if expect.ID != "" {
 		return pinned(config, rules, expect)
 	}
@@ -215,6 +226,7 @@ func pinned(config *tls.Config, rules peerRules, expect Expect) (*tls.Config, er
 type peerRules struct {
 	material *Material
 	purpose  Purpose
+	alpn     string // that must have been agreed on, empty for none
 	// unverified says that crypto/tls has not verified the chain.
 	unverified bool
 	// resume lets the peer resume a session. It is then verified as if it had just
@@ -236,13 +248,13 @@ func (r *peerRules) check(cs tls.ConnectionState) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cs.NegotiatedProtocol != ALPN {
+	if cs.NegotiatedProtocol != r.alpn {
 		got := fmt.Sprintf("application protocol %q", short(cs.NegotiatedProtocol))
 		if cs.NegotiatedProtocol == "" {
 			got = "no application protocol"
 		}
 		got = r.purpose.peer() + " with " + got
-		return nil, &validator.Denial{Code: validator.DeniedSecurity, Check: validator.CheckALPN, Got: got, Want: ALPN}
+		return nil, &validator.Denial{Code: validator.DeniedSecurity, Check: validator.CheckALPN, Got: got, Want: cmp.Or(r.alpn, "none")}
 	}
 	if cs.DidResume && !r.resume {
 		return nil, &validator.Denial{Code: validator.DeniedSecurity, Check: validator.CheckProtocol, Got: "a resumed TLS session", Want: "a full handshake"}

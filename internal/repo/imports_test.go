@@ -61,6 +61,13 @@ var production = map[string]row{
 		"broker": "generated code calls through it",
 		"codec":  "and encodes with it",
 	},
+	"broker/engine": {
+		"certs":                  "links among nodes, and to them",
+		"github.com/gofrs/flock": "one process for a data directory, on every system",
+		"github.com/nats-io/nats-server/v2/server": "JetStream itself: storage, replication",
+		"github.com/nats-io/nats.go":               "and its client",
+		"github.com/nats-io/nats.go/jetstream":     "streams and buckets",
+	},
 	"broker/intercept": {
 		"broker": "interceptors for its daemons and clients",
 	},
@@ -126,6 +133,10 @@ var inTests = map[string]row{
 	},
 	"broker": {
 		"broker/brokertest": "examples, in the package beside it",
+	},
+	"broker/engine": {
+		"github.com/nats-io/nats.go":           "its errors",
+		"github.com/nats-io/nats.go/jetstream": "streams and buckets",
 	},
 	"broker/telemetry": {
 		"broker/brokertest":                            "a daemon and clients",
