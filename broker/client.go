@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pyrossl/pyrossl/broker/internal/naming"
 	"github.com/pyrossl/pyrossl/broker/internal/session"
 	"github.com/pyrossl/pyrossl/broker/internal/wire"
 	"github.com/pyrossl/pyrossl/broker/uri"
@@ -38,6 +39,10 @@ type ClientConfig struct {
 	// References decides about references to objects of other daemons than the one that
 	// they came from, before anything is dialled. When nil they are refused.
 	References func(from, to uri.URI) error
+	// Names is the name server, such as PYROLOCSSL://ns.example:7766/Pyro.NameServer. It
+	// is needed for PYRONAME:// URIs that give no host, and for objects that a daemon
+	// with this client registers with InNames.
+	Names string
 	// Timeout bounds each call whose context has no deadline, 30 s when 0,
 	// without limit when negative.
 	Timeout time.Duration
@@ -70,14 +75,16 @@ type Client struct {
 	log       *slog.Logger
 
 	tlsOptions []certs.ClientOption
+	names      uri.URI // of the name server; zero for none
 	watchOnce  sync.Once
 
-	mu     sync.Mutex
-	links  map[linkKey]*link
-	closed bool
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	mu        sync.Mutex
+	links     map[linkKey]*link
+	resolvers map[uri.URI]*resolver // by name server
+	closed    bool
+	ctx       context.Context // ends with Close
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup
 }
 
 // NewClient checks the configuration. It connects to nothing.
@@ -88,7 +95,7 @@ func NewClient(c ClientConfig) (*Client, error) {
 	if c.Validator == nil {
 		c.Validator = new(validator.Default)
 	}
-	cl := &Client{config: c, log: c.Logger, links: make(map[linkKey]*link)}
+	cl := &Client{config: c, log: c.Logger, links: make(map[linkKey]*link), resolvers: make(map[uri.URI]*resolver)}
 	if cl.log == nil {
 		cl.log = slog.Default()
 	}
@@ -117,6 +124,13 @@ func NewClient(c ClientConfig) (*Client, error) {
 	}
 	if c.Dial == nil {
 		cl.config.Dial = new(net.Dialer).DialContext
+	}
+	if c.Names != "" {
+		u, err := uri.Parse(c.Names)
+		if err != nil || u.Scheme != uri.PYROSSL && u.Scheme != uri.PYROLOCSSL {
+			return nil, fmt.Errorf("broker: ClientConfig.Names is %q, want the URI of a name server such as PYROLOCSSL://ns.example:7766/%s", c.Names, naming.Object)
+		}
+		cl.names = u
 	}
 	cl.ctx, cl.cancel = context.WithCancel(context.Background())
 	return cl, nil
@@ -164,8 +178,9 @@ func Idempotent(methods ...string) ProxyOption {
 	}
 }
 
-// Proxy returns a proxy for the object at a PYROSSL:// or PYROLOCSSL:// URI. It
-// connects with the first call, or with Connect.
+// Proxy returns a proxy for the object at a PYROSSL:// or PYROLOCSSL:// URI, or of that name
+// for a PYRONAME:// or PYRONAMESSL:// URI. It connects with the first call, or with
+// Connect. Where a name leads is found out then, and again when that changes.
 func (c *Client) Proxy(ctx context.Context, rawURI string, opts ...ProxyOption) (*Proxy, error) {
 	u, err := uri.Parse(rawURI)
 	if err != nil {
@@ -173,22 +188,28 @@ func (c *Client) Proxy(ctx context.Context, rawURI string, opts ...ProxyOption) 
 	}
 	switch u.Scheme {
 	case uri.PYROSSL, uri.PYROLOCSSL:
-	default:
-		return nil, fmt.Errorf("broker: %s needs a name server, and this client has none; use the object's PYROSSL:// URI", u)
+		return c.proxy(u, opts)
 	}
-	return c.proxy(u, opts)
+	return c.named(u, opts)
 }
 
 func (c *Client) proxy(u uri.URI, opts []ProxyOption) (*Proxy, error) {
+	p, err := c.newProxy(u, opts)
+	if err != nil {
+		return nil, err
+	}
+	if p.link, err = c.linkFor(u, p.ident); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (c *Client) newProxy(u uri.URI, opts []ProxyOption) (*Proxy, error) {
 	p := &Proxy{client: c, uri: u, address: u.Address(), side: &c.side, ident: c.config.Identification, timeout: c.config.Timeout, idempotent: make(map[string]bool)}
 	for _, opt := range opts {
 		if err := opt(p); err != nil {
 			return nil, fmt.Errorf("broker: proxy for %s: %w", u, err)
 		}
-	}
-	var err error
-	if p.link, err = c.linkFor(u, p.ident); err != nil {
-		return nil, err
 	}
 	return p, nil
 }

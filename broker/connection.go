@@ -29,7 +29,7 @@ func (h *handshake) accepted() *connection {
 	d := h.daemon
 	c := &connection{daemon: d, grounds: h.grounds, tls: h.tls, expires: h.review, release: h.release}
 	c.callee = callee{peer: h.peer, host: d, errors: d.errors, log: d.log, intercept: d.side.intercept}
-	h.peer.callee = &c.callee
+	h.peer.callee, h.peer.grounds = &c.callee, &c.grounds
 	c.callee.session = session.New(session.Config{
 		TLS: h.tls, Conn: h.conn, Side: wire.ServerSide, Local: d.limits,
 		Inline: true, Monitor: &d.monitor,

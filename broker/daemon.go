@@ -51,8 +51,8 @@ type Config struct {
 	// with why, nil if the client left.
 	OnConnect    func(context.Context, *Peer) error
 	OnDisconnect func(*Peer, error)
-	// Client follows references to objects of other daemons that clients pass; when nil
-	// they are refused.
+	// Client follows references to objects of other daemons that clients pass, and enters
+	// the names of InNames and InGroup into its name server; when nil both are refused.
 	Client *Client
 	// Limits of one connection.
 	Limits Limits
@@ -96,6 +96,7 @@ type Daemon struct {
 	kinds     kinds
 	live      liveKinds
 	record    *record
+	announcer *announcer
 	changes   atomic.Uint64 // counts the changes that reevaluate has seen
 	limits    wire.Limits
 	listener  net.Listener
@@ -199,7 +200,8 @@ func (d *Daemon) configure() (err error) {
 		return errors.New("broker: negative HandshakeTimeout, DrainTimeout, MaxHandshakes or MaxHandshakesPerAddress in Config")
 	}
 	d.budget = newBudget(c.MaxHandshakes, c.MaxHandshakesPerAddress)
-	return nil
+	d.announcer, err = d.newAnnouncer()
+	return err
 }
 
 func (d *Daemon) listen() (err error) {
@@ -269,6 +271,9 @@ func (d *Daemon) Register(name string, object any, opts ...RegisterOption) (uri.
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	next, err := d.objects.Load().with(o)
+	if err == nil {
+		err = d.announcer.add(d.uri(name).String(), o.names)
+	}
 	if err != nil {
 		return uri.URI{}, err
 	}
@@ -304,6 +309,7 @@ func (d *Daemon) unregister(o *object, why string) bool {
 	d.objects.Store(&next)
 	d.urls.drop(o.value)
 	d.mu.Unlock()
+	d.announcer.drop(o.names)
 	o.end(why)
 	return true
 }
@@ -328,6 +334,13 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	defer stop()
 	d.running.Add(1)
 	go d.watch() // ends when no more connections are accepted
+	if d.announcer.proxy != nil {
+		d.running.Add(1)
+		go func() { // likewise
+			defer d.running.Done()
+			d.announcer.run(d.ctx)
+		}()
+	}
 	err := d.accept()
 	d.running.Done()
 	if ctx.Err() != nil {
@@ -352,6 +365,7 @@ func (d *Daemon) stopAccepting() {
 // in flight are answered, and closes. When ctx ends first it closes at once and
 // returns ctx's error: calls were cut off.
 func (d *Daemon) Shutdown(ctx context.Context) error {
+	d.announcer.leave(ctx)
 	d.stopAccepting()
 	d.mu.Lock()
 	var waiting []*connection

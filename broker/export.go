@@ -90,6 +90,9 @@ func (c *callee) export(kind string, value any, opts []RegisterOption) (*Local, 
 	if err != nil {
 		return nil, err
 	}
+	if len(reg.names) > 0 {
+		return nil, fmt.Errorf("broker: %s: InNames and InGroup are for objects that Register is given: this one is one connection's", kind)
+	}
 	o := &object{name: kind + "." + exportID(), value: value, recv: reflect.ValueOf(value), table: t, shared: c.host.holders(), failed: reg.failed}
 	if reg.transient > 0 {
 		o.life = &lifetime{age: reg.transient}

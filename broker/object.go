@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pyrossl/pyrossl/broker/internal/naming"
 	"github.com/pyrossl/pyrossl/validator"
 )
 
@@ -26,6 +27,7 @@ type object struct {
 	shared    *holders   // of an object that was exported to a connection
 	callback  *Local     // that it was made from; guarded by its callee's mu
 	failed    func(method string, err error)
+	names     []naming.Registration // in the name server
 }
 
 // names lists what a table exposes.
@@ -77,6 +79,7 @@ type registration struct {
 	attributes []attribute
 	transient  time.Duration
 	failed     func(method string, err error)
+	names      []naming.Registration
 }
 
 // Expose exposes these methods and no others.
@@ -122,7 +125,7 @@ func newObject(name string, value any, opts []RegisterOption) (*object, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &object{name: name, value: value}
+	o := &object{name: name, value: value, failed: reg.failed, names: reg.names}
 	switch v := value.(type) {
 	case *instances:
 		o.instances = v

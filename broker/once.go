@@ -80,13 +80,16 @@ func (p *Proxy) unanswered(method string) func(*session.Response) {
 	}
 }
 
-// Session is the id of the connection that is in use, empty when there is none.
+// Session is the id of the connection that is in use, empty when there is none, and for a
+// proxy that goes by a name.
 func (p *Proxy) Session() string {
 	if p.peer != nil {
 		return p.peer.peer.Session
 	}
-	if d := p.link.alive(); d != nil {
-		return d.info.Session
+	if l := p.link; l != nil {
+		if d := l.alive(); d != nil {
+			return d.info.Session
+		}
 	}
 	return ""
 }
@@ -97,7 +100,7 @@ func (p *Proxy) Session() string {
 // replace: no connection, or one over which objects were exported, which would end with
 // it. When no new connection can be made the old one stays.
 func (p *Proxy) Renew() bool {
-	if p.peer != nil {
+	if p.link == nil {
 		return false
 	}
 	d := p.link.alive()
@@ -112,7 +115,7 @@ func (p *Proxy) Renew() bool {
 // same daemon, when the calls on it have been answered. It returns at once. The next call
 // makes a new connection.
 func (p *Proxy) Disconnect() {
-	if p.peer != nil {
+	if p.link == nil {
 		return
 	}
 	l := p.link

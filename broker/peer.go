@@ -25,8 +25,9 @@ type Peer struct {
 	Session string
 	Since   time.Time
 
-	values sync.Map
-	callee *callee // of the connection
+	values  sync.Map
+	callee  *callee  // of the connection
+	grounds *grounds // that it was accepted by; of a daemon only
 }
 
 // Set keeps a value for as long as the connection lives. Keys are compared as

@@ -21,7 +21,8 @@ type Proxy struct {
 	uri        uri.URI
 	address    string // of the other side, for errors
 	client     *Client
-	link       *link
+	link       *link   // nil for a name
+	name       *name   // that says where the object is
 	peer       *callee // instead of client and link: the connection whose peer exports the object
 	side       *caller
 	ident      any
@@ -47,8 +48,13 @@ func (p *Proxy) Connect(ctx context.Context) (Connection, error) {
 	if p.peer != nil {
 		return Connection{}, fmt.Errorf("broker: %s is exported over its peer's own connection, which is there already or never again", p.uri.Object)
 	}
-	d, err := p.link.get(ctx)
+	w, err := p.way(ctx)
 	if err != nil {
+		return Connection{}, p.contextual(err, "")
+	}
+	d, err := w.link.get(ctx)
+	if err != nil {
+		p.missed(w, err)
 		return Connection{}, err
 	}
 	return d.info, nil
@@ -207,7 +213,7 @@ func (p *Proxy) again(err error, n int, method string, flags wire.Flags) (retry,
 	switch e.Kind {
 	case KindUnreachable:
 		// A daemon that was never reached may not exist; one that was comes back.
-		return p.link.connected.Load() && n < maxReconnects, false
+		return p.known() && n < maxReconnects, false
 	case KindDraining:
 		return true, false
 	case KindLost:
@@ -219,11 +225,11 @@ func (p *Proxy) again(err error, n int, method string, flags wire.Flags) (retry,
 // once sends a call once. A refusal to take it is an error here, so that call
 // can try another connection.
 func (p *Proxy) once(ctx context.Context, method string, flags wire.Flags, after func(*session.Response), args payload, timeout time.Duration) (session.Response, *callee, error) {
-	c, err := p.connection(ctx, timeout)
+	c, w, err := p.connection(ctx, timeout)
 	if err != nil {
 		return session.Response{}, nil, p.contextual(err, method)
 	}
-	head, body, err := p.encode(ctx, c, session.GetBuffer(), method, args, timeout)
+	head, body, err := p.encode(ctx, c, session.GetBuffer(), w.object, method, args, timeout)
 	if err != nil {
 		session.PutBuffer(head)
 		return session.Response{}, nil, p.failure(KindArguments, method, err, false)
@@ -233,32 +239,71 @@ func (p *Proxy) once(ctx context.Context, method string, flags wire.Flags, after
 	if err == nil && resp.Type == wire.Error && drainingError(resp.Payload) {
 		err = p.remoteError(method, resp.Payload)
 		resp.Release()
+		p.missed(w, err)
 		return session.Response{}, nil, err
 	}
 	if err != nil {
-		return session.Response{}, nil, p.lost(err, method)
+		err = p.lost(err, method)
+		p.missed(w, err)
+		return session.Response{}, nil, err
 	}
 	return resp, c, nil
 }
 
-// connection is a live one, made if there is none within the call's timeout.
-func (p *Proxy) connection(ctx context.Context, timeout time.Duration) (*callee, error) {
-	if p.peer != nil {
-		return p.peer, nil
+// way is where a call goes.
+type way struct {
+	link   *link
+	object string
+}
+
+// way finds out where the object is.
+func (p *Proxy) way(ctx context.Context) (way, error) {
+	if p.name != nil {
+		return p.name.way(ctx)
 	}
-	if d := p.link.alive(); d != nil {
-		return &d.callee, nil
+	return way{p.link, p.uri.Object}, nil
+}
+
+// missed notes that a call did not arrive: the name may lead elsewhere.
+func (p *Proxy) missed(w way, err error) {
+	if p.name != nil {
+		p.name.missed(w, err)
+	}
+}
+
+// known reports whether the object could be reached once.
+func (p *Proxy) known() bool {
+	if p.name != nil {
+		return p.name.found.Load()
+	}
+	return p.link.connected.Load()
+}
+
+// connection is a live one, made if there is none within the call's timeout.
+func (p *Proxy) connection(ctx context.Context, timeout time.Duration) (*callee, way, error) {
+	if p.peer != nil {
+		return p.peer, way{object: p.uri.Object}, nil
+	}
+	if p.link != nil {
+		if d := p.link.alive(); d != nil {
+			return &d.callee, way{p.link, p.uri.Object}, nil
+		}
 	}
 	if timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	d, err := p.link.get(ctx)
+	w, err := p.way(ctx)
 	if err != nil {
-		return nil, err
+		return nil, w, err
 	}
-	return &d.callee, nil
+	d, err := w.link.get(ctx)
+	if err != nil {
+		p.missed(w, err)
+		return nil, w, err
+	}
+	return &d.callee, w, nil
 }
 
 // payload are the arguments of a call: values, or what generated code has encoded.
@@ -269,12 +314,12 @@ type payload struct {
 
 // encode writes the envelope and the arguments. A large last []byte is sent from
 // where it lies.
-func (p *Proxy) encode(ctx context.Context, c *callee, buf []byte, method string, args payload, timeout time.Duration) (head, body []byte, err error) {
+func (p *Proxy) encode(ctx context.Context, c *callee, buf []byte, object, method string, args payload, timeout time.Duration) (head, body []byte, err error) {
 	var millis uint64
 	if timeout > 0 {
 		millis = max(1, uint64(timeout/time.Millisecond))
 	}
-	if head, err = wire.AppendCallHead(buf, p.uri.Object, method, OutgoingMetadata(ctx), millis); err != nil {
+	if head, err = wire.AppendCallHead(buf, object, method, OutgoingMetadata(ctx), millis); err != nil {
 		return buf, nil, err
 	}
 	if args.request != nil {

@@ -39,6 +39,10 @@ func (g *Grounds) May(p *Peer, object, method string, kind validator.CallKind) v
 	return p.callee.ask(g.ctx, g.authorizer, object, method, kind)
 }
 
+// Still says why a peer would not be accepted now, nil if it would: for things that outlive
+// their connection.
+func (g *Grounds) Still(p *Peer) *validator.Denial { return g.d.lost(g.ctx, p, p.grounds) }
+
 // liveKind is a kind of thing that lives because of a decision.
 type liveKind struct {
 	name string

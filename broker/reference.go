@@ -121,11 +121,11 @@ func (p *Proxy) Follow(ctx context.Context, r Ref) (*Proxy, error) {
 	if !strings.HasPrefix(r.text, peerScheme) {
 		return p.client.followed(p.uri, r.text)
 	}
-	d, err := p.link.get(ctx)
+	c, _, err := p.connection(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
-	return d.callee.follow(r.text)
+	return c.follow(r.text)
 }
 
 // referred is follow for a result, which may refer to nothing.

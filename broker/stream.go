@@ -208,18 +208,20 @@ func (p *Proxy) begin(ctx context.Context, method string, flags wire.Flags, args
 }
 
 func (p *Proxy) beginOnce(ctx context.Context, method string, flags wire.Flags, args payload, timeout time.Duration) (*streaming, error) {
-	c, err := p.connection(ctx, timeout)
+	c, w, err := p.connection(ctx, timeout)
 	if err != nil {
 		return nil, p.contextual(err, method)
 	}
-	head, body, err := p.encode(ctx, c, session.GetBuffer(), method, args, timeout)
+	head, body, err := p.encode(ctx, c, session.GetBuffer(), w.object, method, args, timeout)
 	defer session.PutBuffer(head)
 	if err != nil {
 		return nil, p.failure(KindArguments, method, err, false)
 	}
 	st, err := c.session.Open(ctx, &session.Request{Flags: flags, Head: head, Body: body, Timeout: max(timeout, 0)})
 	if err != nil {
-		return nil, p.lost(err, method)
+		err = p.lost(err, method)
+		p.missed(w, err)
+		return nil, err
 	}
 	return &streaming{Stream: st, proxy: p, callee: c, method: method}, nil
 }

@@ -43,6 +43,7 @@ var production = map[string]row{
 	"broker/internal/wire": {
 		"codec": "bodies of frames are CBOR",
 	},
+	"broker/internal/naming": {},
 	"broker/internal/session": {
 		"broker/internal/wire": "a session reads and writes frames",
 	},
@@ -53,6 +54,23 @@ var production = map[string]row{
 		"broker/uri":              "where objects are",
 		"broker/internal/wire":    "limits and the bodies of frames",
 		"broker/internal/session": "calls in flight on one connection",
+		"broker/internal/naming":  "what name servers are told and asked",
+	},
+	"broker/names": {
+		"broker":                 "a name server is an object",
+		"broker/internal/naming": "what it is told and asked",
+	},
+	"broker/names/nameserver": {
+		"broker":                               "it is an object on a daemon",
+		"broker/engine":                        "where names are kept",
+		"broker/internal/naming":               "what it is told and asked",
+		"broker/names":                         "errors that its clients know",
+		"broker/uri":                           "where names may lead",
+		"codec":                                "records are CBOR",
+		"validator":                            "principals, and what a review asks",
+		"github.com/google/btree":              "names in their order, 100,000 of them",
+		"github.com/nats-io/nats.go":           "a lease is published with its time to live",
+		"github.com/nats-io/nats.go/jetstream": "buckets",
 	},
 	"broker/gen": {
 		"codec": "keys are encoded as codec does",
