@@ -110,7 +110,29 @@ func (s *Server) release(ctx context.Context, daemon string) error {
 	case was.Owner != owner(broker.Caller(ctx)):
 		return fmt.Errorf("%w: daemon %s is %s", names.ErrOwner, daemon, was.Owner)
 	}
-	return s.cut(ctx, daemon)
+	if err := s.cut(ctx, daemon); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	s.wg.Go(func() { // ends with the records, or with the server
+		defer close(done)
+		s.erase(daemon)
+	})
+	select {
+	case <-done:
+	case <-ctx.Done(): // there are many; they show nowhere as it is
+	}
+	return nil
+}
+
+// erase removes the records of a daemon that is gone for good, so that its names are free.
+func (s *Server) erase(daemon string) {
+	for _, r := range s.mirror.records(daemon) {
+		if err := s.names.Purge(s.running, r.key, jetstream.LastRevision(r.Revision)); err != nil && !changed(err) {
+			s.log.Warn("name server: the records of a daemon that has left stay for a while", "daemon", daemon, "error", err)
+			return
+		}
+	}
 }
 
 // cut ends a lease.

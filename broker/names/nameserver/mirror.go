@@ -3,6 +3,8 @@ package nameserver
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -44,7 +46,7 @@ type mirror struct {
 	namesReady, leasesReady latch
 
 	mu       sync.RWMutex
-	records  *btree.BTreeG[*stored]
+	all      *btree.BTreeG[*stored]
 	leases   map[string]grant
 	byDaemon map[string]map[string]*stored
 	told     chan struct{} // closed and replaced with each entry; nil if nobody waits
@@ -54,7 +56,7 @@ type mirror struct {
 func newMirror() *mirror {
 	return &mirror{
 		namesReady: newLatch(), leasesReady: newLatch(),
-		records:  btree.NewG(32, func(a, b *stored) bool { return a.key < b.key }),
+		all:      btree.NewG(32, func(a, b *stored) bool { return a.key < b.key }),
 		leases:   map[string]grant{},
 		byDaemon: map[string]map[string]*stored{},
 		watchers: map[*watcher]struct{}{},
@@ -78,12 +80,12 @@ func (m *mirror) name(e jetstream.KeyValueEntry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	key := e.Key()
-	old, had := m.records.Get(&stored{key: key})
+	old, had := m.all.Get(&stored{key: key})
 	if had && old.Revision >= e.Revision() {
 		return // told again, after the connection was lost
 	}
 	if had {
-		m.records.Delete(old)
+		m.all.Delete(old)
 		delete(m.byDaemon[old.Daemon], key)
 		if len(m.byDaemon[old.Daemon]) == 0 {
 			delete(m.byDaemon, old.Daemon)
@@ -93,7 +95,7 @@ func (m *mirror) name(e jetstream.KeyValueEntry) {
 		next := &stored{key: key}
 		if err := codec.Unmarshal(e.Value(), &next.Record); err == nil {
 			next.Revision = e.Revision()
-			m.records.ReplaceOrInsert(next)
+			m.all.ReplaceOrInsert(next)
 			m.assign(next)
 		}
 	}
@@ -161,7 +163,7 @@ func (m *mirror) lookup(name string) []naming.Record {
 }
 
 func (m *mirror) members(name string) []naming.Record {
-	r, ok := m.records.Get(&stored{key: name})
+	r, ok := m.all.Get(&stored{key: name})
 	switch {
 	case !ok:
 		return nil
@@ -173,7 +175,7 @@ func (m *mirror) members(name string) []naming.Record {
 	}
 	var all []naming.Record
 	from := name + memberMark
-	m.records.AscendGreaterOrEqual(&stored{key: from}, func(r *stored) bool {
+	m.all.AscendGreaterOrEqual(&stored{key: from}, func(r *stored) bool {
 		if !strings.HasPrefix(r.key, from) {
 			return false
 		}
@@ -206,7 +208,7 @@ func (m *mirror) list(q naming.Query) (page naming.Page) {
 
 // each calls f with the names at and below a prefix, behind after. It needs m.mu.
 func (m *mirror) each(prefix, after string, f func(name string) bool) {
-	m.records.AscendGreaterOrEqual(&stored{key: max(prefix, after)}, func(r *stored) bool {
+	m.all.AscendGreaterOrEqual(&stored{key: max(prefix, after)}, func(r *stored) bool {
 		switch {
 		case !strings.HasPrefix(r.key, prefix):
 			return false
@@ -234,23 +236,19 @@ func (m *mirror) abandoned(grace time.Duration) (all []*stored) {
 	return all
 }
 
-// get returns a record whether it counts or not, and whether it does.
-func (m *mirror) get(key string) (r *stored, live bool) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	r, ok := m.records.Get(&stored{key: key})
-	if !ok {
-		return nil, false
-	}
-	return r, m.live(r)
-}
-
 // held returns a daemon's lease.
 func (m *mirror) held(daemon string) (grant, bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	g, ok := m.leases[daemon]
 	return g, ok
+}
+
+// records are a daemon's.
+func (m *mirror) records(daemon string) []*stored {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return slices.Collect(maps.Values(m.byDaemon[daemon]))
 }
 
 // of counts a daemon's records.

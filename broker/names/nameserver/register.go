@@ -41,13 +41,16 @@ var errKeep = errors.New("it is there already")
 // is gone holds nobody off.
 func (s *Server) mayTake(ctx context.Context, was *stored, r naming.Registration, owner string) error {
 	mine := was.Owner == owner
+	vacant, err := s.vacant(ctx, was, mine)
 	switch {
-	case !s.counts(was):
+	case err != nil:
+		return err
+	case vacant:
 		return nil
 	case was.Group:
 		return fmt.Errorf("%w: %s is a group", names.ErrGroup, was.Name)
-	case mine && was.Daemon != "" && was.Daemon == r.Daemon && r.Replace == 0:
-		return nil // a daemon says again what it has said
+	case mine && r.Daemon != "" && r.Replace == 0 && (was.Daemon == r.Daemon || was.URI == r.URI && was.Identity == r.Identity):
+		return nil // a daemon says again what it has said, maybe before it was started anew
 	case r.Replace == 0:
 		return fmt.Errorf("%w: %s by %s, since %s", names.ErrExists, was.Name, was.Owner, was.Since.Format(time.RFC3339))
 	case r.Replace != was.Revision:
@@ -60,8 +63,11 @@ func (s *Server) mayTake(ctx context.Context, was *stored, r naming.Registration
 
 // mayJoin decides whether another member may join a group.
 func (s *Server) mayJoin(ctx context.Context, was *stored, owner string) error {
+	vacant, err := s.vacant(ctx, was, was.Owner == owner)
 	switch {
-	case !s.counts(was):
+	case err != nil:
+		return err
+	case vacant:
 		return nil
 	case !was.Group:
 		return fmt.Errorf("%w: %s is no group", names.ErrGroup, was.Name)
@@ -74,8 +80,20 @@ func (s *Server) mayJoin(ctx context.Context, was *stored, owner string) error {
 	return errKeep
 }
 
-// counts reports whether a record holds its name: a group does while it has members.
-func (s *Server) counts(r *stored) bool { return len(s.mirror.lookup(r.Name)) > 0 }
+// vacant reports whether a record, as it was just read, holds nobody off any more: its
+// daemon's lease, or all of its group's, are gone. The mirror may not know yet what others
+// have done, so a record that is young counts in any case, but for its own owner.
+func (s *Server) vacant(ctx context.Context, r *stored, mine bool) (bool, error) {
+	young := !mine && time.Since(r.Since) < 2*s.config.TTL
+	switch {
+	case !r.Group && r.Daemon == "", len(s.mirror.lookup(r.Name)) > 0, young:
+		return false, nil
+	case r.Group:
+		return time.Since(r.Since) > seeTime, nil // somebody may be joining
+	}
+	_, held, err := s.readLease(ctx, r.Daemon)
+	return !held && err == nil, err
+}
 
 // write enters a record under a key. may decides whether it may take the place of what
 // is there, and is asked again whenever that has changed.
@@ -149,7 +167,7 @@ func (s *Server) seen(ctx context.Context, key string, revision uint64) {
 	ctx, cancel := context.WithTimeout(ctx, seeTime)
 	defer cancel()
 	s.mirror.until(ctx, func() bool {
-		r, ok := s.mirror.records.Get(&stored{key: key})
+		r, ok := s.mirror.all.Get(&stored{key: key})
 		return ok && r.Revision >= revision
 	})
 }
@@ -160,7 +178,7 @@ func (s *Server) delete(ctx context.Context, name string, revision uint64) error
 	switch {
 	case err != nil:
 		return err
-	case r == nil || !s.counts(r):
+	case r == nil || len(s.mirror.lookup(name)) == 0 && r.Daemon != "":
 		return fmt.Errorf("%w: %s", names.ErrNotFound, name)
 	case revision != 0 && revision != r.Revision:
 		return fmt.Errorf("%w: %s has revision %d, not %d", names.ErrChanged, name, r.Revision, revision)
@@ -197,7 +215,7 @@ func (s *Server) purge(ctx context.Context, r *stored) error {
 	ctx, cancel := context.WithTimeout(ctx, seeTime)
 	defer cancel()
 	s.mirror.until(ctx, func() bool {
-		now, ok := s.mirror.records.Get(&stored{key: r.key})
+		now, ok := s.mirror.all.Get(&stored{key: r.key})
 		return !ok || now.Revision > r.Revision
 	})
 	return nil
@@ -217,7 +235,7 @@ func (s *Server) setTags(ctx context.Context, name string, revision uint64, tags
 	switch {
 	case err != nil:
 		return naming.Record{}, err
-	case was == nil || !s.counts(was):
+	case was == nil || len(s.mirror.lookup(name)) == 0 && was.Daemon != "":
 		return naming.Record{}, fmt.Errorf("%w: %s", names.ErrNotFound, name)
 	case was.Group:
 		return naming.Record{}, fmt.Errorf("%w: the tags of a group are its members', who register with them", names.ErrGroup)

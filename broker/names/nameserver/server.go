@@ -44,8 +44,10 @@ type Server struct {
 	names  jetstream.KeyValue
 	leases jetstream.KeyValue
 	mirror *mirror
-	cancel context.CancelFunc
 	wg     sync.WaitGroup
+
+	running context.Context // ends with Close
+	cancel  context.CancelFunc
 
 	mu       sync.Mutex
 	holders  map[string]*broker.Peer // who renewed each lease last, here
@@ -74,15 +76,14 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err := s.buckets(ctx); err != nil {
 		return nil, err
 	}
-	running, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
-	s.wg.Go(func() { s.mirrored(running, s.names, s.mirror.name, &s.mirror.namesReady) })    // ends with Close
-	s.wg.Go(func() { s.mirrored(running, s.leases, s.mirror.lease, &s.mirror.leasesReady) }) // ends with Close
+	s.running, s.cancel = context.WithCancel(context.Background())
+	s.wg.Go(func() { s.mirrored(s.running, s.names, s.mirror.name, &s.mirror.namesReady) })    // ends with Close
+	s.wg.Go(func() { s.mirrored(s.running, s.leases, s.mirror.lease, &s.mirror.leasesReady) }) // ends with Close
 	if err := s.mirror.ready(ctx); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("nameserver: %w", err)
 	}
-	s.wg.Go(func() { s.tidy(running) }) // ends with Close
+	s.wg.Go(func() { s.tidy(s.running) }) // ends with Close
 	return s, nil
 }
 
