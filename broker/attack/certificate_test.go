@@ -61,24 +61,9 @@ func badCertificates(t *testing.T, ca, other *pki, purpose, wrong, names string)
 // daemon has one line and one incident for each.
 func TestHostileCertificates(t *testing.T) {
 	ca, other := newPKI(t, "ours"), newPKI(t, "another")
-	all := badCertificates(t, ca, other, "clientAuth", "serverAuth", "email:alice@bank.example")
-	named := func(name, names string) bad {
-		return bad{name: name, check: validator.CheckIdentity, pair: ca.pair(t, request{subject: "/CN=alice@bank.example", extensions: leafExtensions + "extendedKeyUsage=clientAuth\n" + names})}
-	}
-	all = append(all,
-		named("common name only", ""),
-		named("names of a host", "subjectAltName=DNS:alice.bank.example"),
-		named("another domain", "subjectAltName=email:alice@bank.example.evil.test"),
-		named("a domain above", "subjectAltName=email:alice@evil.bank.example"),
-		named("two people", "subjectAltName=email:alice@bank.example,email:bob@bank.example"),
-		named("a wildcard", "subjectAltName=email:*@bank.example"),
-	)
-	mapper, err := validator.NewMapper(validator.MapRule{Name: "staff", Match: validator.Email, Pattern: `(\w+)@bank\.example`, As: "$1"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	mapper := staff(t)
 	good := ca.Client(t, "alice@bank.example")
-	for _, b := range all {
+	for _, b := range badClients(t, ca, other) {
 		t.Run(b.name, func(t *testing.T) {
 			w := newWorld(t, ca, func(c *broker.Config) { c.Validator = admit(t, validator.Config{Identities: mapper}) })
 			testBadClient(w, b)
@@ -98,6 +83,34 @@ func TestHostileCertificates(t *testing.T) {
 			w.tellsOnce(attempts, b.check)
 		})
 	}
+}
+
+// staff maps the people of one domain, and nobody else.
+func staff(tb testing.TB) *validator.Mapper {
+	tb.Helper()
+	m, err := validator.NewMapper(validator.MapRule{Name: "staff", Match: validator.Email, Pattern: `(\w+)@bank\.example`, As: "$1"})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return m
+}
+
+// badClients are the certificates that no daemon of the bank takes, with the mapper of its
+// staff.
+func badClients(t *testing.T, ca, other *pki) []bad {
+	t.Helper()
+	all := badCertificates(t, ca, other, "clientAuth", "serverAuth", "email:alice@bank.example")
+	named := func(name, names string) bad {
+		return bad{name: name, check: validator.CheckIdentity, pair: ca.pair(t, request{subject: "/CN=alice@bank.example", extensions: leafExtensions + "extendedKeyUsage=clientAuth\n" + names})}
+	}
+	return append(all,
+		named("common name only", ""),
+		named("names of a host", "subjectAltName=DNS:alice.bank.example"),
+		named("another domain", "subjectAltName=email:alice@bank.example.evil.test"),
+		named("a domain above", "subjectAltName=email:alice@evil.bank.example"),
+		named("two people", "subjectAltName=email:alice@bank.example,email:bob@bank.example"),
+		named("a wildcard", "subjectAltName=email:*@bank.example"),
+	)
 }
 
 // testBadClient connects as a client that does not look at its own certificate.

@@ -150,7 +150,7 @@ func admit(tb testing.TB, c validator.Config) *validator.Default {
 	if c.Iterations == 0 {
 		c.Iterations = 4096
 	}
-	c.Logger = slog.New(slog.NewJSONHandler(&printed, nil))
+	c.Logger = quiet
 	v, err := validator.New(c)
 	if err != nil {
 		tb.Fatal(err)
@@ -177,7 +177,7 @@ func rules(tb testing.TB, r ...validator.Rule) *validator.Rules {
 // client makes a client of the pair.
 func (w *world) client(p testca.Pair, change func(*broker.ClientConfig)) *broker.Client {
 	w.tb.Helper()
-	c := broker.ClientConfig{Logger: slog.New(slog.NewJSONHandler(&printed, nil))}
+	c := broker.ClientConfig{Logger: quiet}
 	if change != nil {
 		change(&c)
 	}
@@ -212,6 +212,24 @@ func proxyOf(tb testing.TB, c *broker.Client, uri string, opts ...broker.ProxyOp
 		tb.Fatal(err)
 	}
 	return p
+}
+
+// quiet is the log of clients, which is searched for secrets.
+var quiet = slog.New(slog.NewJSONHandler(&printed, nil))
+
+// metric is a figure of the daemon's, as it prints it; "" if it has none of that name.
+func (w *world) metric(name string) string {
+	w.tb.Helper()
+	var b strings.Builder
+	if err := w.daemon.WriteMetrics(&b); err != nil {
+		w.tb.Fatal(err)
+	}
+	for l := range strings.Lines(b.String()) {
+		if value, ok := strings.CutPrefix(l, "pyrossl_"+name+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
 }
 
 // from makes a Dial whose connections come from an address of the loopback network.
