@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -179,14 +178,4 @@ func openFiles(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(all)
-}
-
-// quantile of durations, 0 of none.
-func quantile(all []time.Duration, q float64) time.Duration {
-	if len(all) == 0 {
-		return 0
-	}
-	all = slices.Clone(all)
-	slices.Sort(all)
-	return all[int(q*float64(len(all)-1))].Round(10 * time.Microsecond)
 }

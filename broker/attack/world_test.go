@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -349,6 +350,16 @@ func eventually(tb testing.TB, what string, ok func() bool) {
 		}
 	}
 	tb.Fatalf("not within 10 s: %s", what)
+}
+
+// quantile of durations, 0 of none.
+func quantile(all []time.Duration, q float64) time.Duration {
+	if len(all) == 0 {
+		return 0
+	}
+	all = slices.Clone(all)
+	slices.Sort(all)
+	return all[int(q*float64(len(all)-1))].Round(10 * time.Microsecond)
 }
 
 // alive fails the test unless a client of the pair is served.
