@@ -1,16 +1,21 @@
 package attack
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"encoding/base32"
 	"encoding/base64"
+	"encoding/gob"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/big"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"testing"
@@ -33,6 +38,32 @@ func (c *capture) Write(p []byte) (int, error) {
 	c.bytes += int64(len(p))
 	c.text = append(append(c.text, p...), '\n')
 	return len(p), nil
+}
+
+// value keeps anything that somebody could print, as somebody could.
+func (c *capture) value(v any) {
+	fmt.Fprintf(c, "%v\n%+v\n%#v\n%s\n%x", v, v, v, v, v)
+	slog.New(slog.NewJSONHandler(c, nil)).Info("value", "it", v)
+	slog.New(slog.NewTextHandler(c, nil)).Info("value", "it", v)
+	if data, err := json.Marshal(v); err == nil {
+		c.Write(data)
+	} else {
+		c.error(err)
+	}
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(v); err != nil {
+		c.error(err)
+	}
+	c.Write(b.Bytes())
+}
+
+// dump keeps what a process shows of itself: the stacks of all goroutines, and profiles.
+func (c *capture) dump() {
+	for _, p := range pprof.Profiles() {
+		for debug := range 3 {
+			p.WriteTo(c, debug)
+		}
+	}
 }
 
 // error keeps an error in every form that somebody could print it in.

@@ -104,6 +104,8 @@ func (w *world) close() {
 		w.tb.Errorf("Serve: %v", err)
 	}
 	w.served = nil
+	w.daemon.WriteMetrics(&printed)
+	printed.value(w.daemon)
 	if data, err := os.ReadFile(w.record); err == nil {
 		printed.Write(data)
 	}
