@@ -24,7 +24,7 @@ import (
 // TestCanary prints whatever has or had a secret.
 func TestCanary(t *testing.T) {
 	ca := newPKI(t, "ours")
-	pass := validator.Passphrase(canaries.passphrase("gr4b: what is printed nowhere"))
+	pass := validator.Passphrase(canaries.passphrase("what is printed nowhere"))
 	login := validator.Login{Name: "alice", Passphrase: pass}
 	stored, err := validator.Munge(4096, pass, login)
 	if err != nil {
@@ -55,6 +55,7 @@ func TestCanary(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		printed.value(client) // before anything runs in it
 		p := w.proxy(client, "target", broker.WithIdentification(login))
 		if err := p.Call(t.Context(), "Nothing", nil); err != nil {
 			t.Fatal(err)
@@ -74,24 +75,30 @@ func TestCanary(t *testing.T) {
 			printed.value(reflect.ValueOf(into).Elem().Interface())
 		}
 		client.Close()
-		for _, value := range []any{private, *private, m, *m, clientConfig, client, p, info, login, pass, server.Current(), server.Status(), config, stored, v, clientConfig.Certs, clientConfig.Certs.Status()} {
-			printed.value(value)
-			printed.value(&value)
-			printed.value([]any{value})
-			printed.value(map[string]any{"it": value})
-		}
-	}
-	if len(seen) == 0 {
-		t.Error("nothing was seen on the way")
-	}
-	for _, value := range seen {
-		printed.value(value)
+		seen = append(seen, private, *private, m, *m, clientConfig, info, clientConfig.Certs, clientConfig.Certs.Status())
 	}
 	ca.testKeyFiles(t)
 	printed.dump()
-	before := printed.bytes
-	w.close()
-	t.Logf("%d MiB were searched for %d secrets", max(before, printed.bytes)>>20, len(canaries.secrets))
+	w.close() // what is printed from here on is in use nowhere
+	config.Record = ""
+	idle, err := broker.NewDaemon(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed.value(idle)
+	idle.Close()
+	seen = append(seen, login, pass, stored, v, config, server.Current(), server.Status())
+	for _, value := range seen {
+		printed.value(value)
+		printed.value(&value)
+		printed.value([]any{value})
+		printed.value(map[string]any{"it": value})
+	}
+	canaries.search(t)
+	t.Logf("%d values; in all %d MiB were searched for %d secrets", len(seen), printed.bytes>>20, len(canaries.secrets))
+	if len(seen) < 40 {
+		t.Error("that cannot be all")
+	}
 }
 
 // nosy is a validator that keeps what it sees.
@@ -138,8 +145,8 @@ func (p *pki) testKeyFiles(t *testing.T) {
 	if _, ok := p.signerOf(t, "leaf").(*ecdsa.PrivateKey); !ok {
 		t.Fatal("the leaf's key is no EC key")
 	}
-	canaries.passphrase("kf83: the passphrase of a key file")
-	p.run(t, "pkcs8", "-topk8", "-in", "leaf.key", "-out", "encrypted.key", "-passout", "pass:kf83: the passphrase of a key file")
+	pass := canaries.passphrase("of a key file")
+	p.run(t, "pkcs8", "-topk8", "-in", "leaf.key", "-out", "encrypted.key", "-passout", "pass:"+pass)
 	p.Client(t, "alice@bank.example")
 	text := string(key)
 	lines := strings.Split(text, "\n")
@@ -151,7 +158,7 @@ func (p *pki) testKeyFiles(t *testing.T) {
 		"certificate":    strings.ReplaceAll(text, "PRIVATE KEY", "CERTIFICATE"),
 		"renamed.key":    strings.ReplaceAll(text, "PRIVATE", "EC PRIVATE"),
 		"twice.key":      text + text,
-		"with words.key": "the passphrase is: kf83: the passphrase of a key file\n" + text + "and so on",
+		"with words.key": "the passphrase is: " + pass + "\n" + text + "and so on",
 	} {
 		p.write(t, name, content)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/gob"
@@ -166,8 +167,11 @@ func (s *canarySet) addSigner(tb testing.TB, key crypto.Signer) {
 	}
 }
 
-// passphrase makes a passphrase that is searched for from now on.
+// passphrase makes a passphrase that is searched for from now on. It is marked, since the
+// first words could stand in any sentence.
 func (s *canarySet) passphrase(text string) string {
+	mark := sha256.Sum256([]byte(text))
+	text = fmt.Sprintf("%x %s", mark[:6], text)
 	s.add("passphrase", []byte(text))
 	return text
 }

@@ -303,15 +303,15 @@ func busyCauses(alice testca.Pair) []cause {
 
 // timeCauses take longer than a handshake may.
 func timeCauses(alice testca.Pair) []cause {
-	const budget = 100 * time.Millisecond
+	const budget = time.Second
 	return []cause{
-		{name: "a validator that waits", check: validator.CheckTimeout, got: `no outcome of check "admission" in time`, prepare: func(s *scene) func(*attempt) error {
+		{name: "a validator that waits", check: validator.CheckTimeout, slow: true, got: `no outcome of check "admission" in time`, prepare: func(s *scene) func(*attempt) error {
 			s.open(func(c *broker.Config) {
 				c.Validator, c.HandshakeTimeout = pauseless{admit(s, validator.Config{MaxConnections: 1000})}, budget
 			})
 			return func(a *attempt) error { return a.call(alice, "Guarded", nil) }
 		}},
-		{name: "a client that waits", check: validator.CheckTimeout, got: "no identification within 100ms", prepare: func(s *scene) func(*attempt) error {
+		{name: "a client that waits", check: validator.CheckTimeout, slow: true, got: "no identification within 1s", prepare: func(s *scene) func(*attempt) error {
 			v := admit(s, validator.Config{MaxConnections: 1000})
 			if err := v.SetAllowedIdentifications([]validator.Identification{validator.Passphrase(canaries.passphrase("asked for and not given in time"))}); err != nil {
 				s.Fatal(err)

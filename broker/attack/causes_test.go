@@ -34,6 +34,8 @@ type cause struct {
 	// wordless causes are told by a TLS alert, or found by the client itself: the client
 	// has no incident id then, and the daemon's line is found by the client's address.
 	wordless bool
+	// slow causes take the time of a handshake, and are tried less often.
+	slow bool
 	// prepare makes the world and returns what is refused in it, again and again.
 	prepare func(s *scene) func(a *attempt) error
 }
@@ -185,6 +187,10 @@ func TestCauses(t *testing.T) {
 		t.Error("want 30 causes at least")
 	}
 	for _, c := range all {
+		runs := runs
+		if c.slow {
+			runs = (runs + 3) / 4
+		}
 		t.Run(c.name, func(t *testing.T) { c.test(&scene{T: t, ca: ca, other: other, good: good}, runs) })
 	}
 }

@@ -105,7 +105,6 @@ func (w *world) close() {
 	}
 	w.served = nil
 	w.daemon.WriteMetrics(&printed)
-	printed.value(w.daemon)
 	if data, err := os.ReadFile(w.record); err == nil {
 		printed.Write(data)
 	}
