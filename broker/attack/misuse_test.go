@@ -46,7 +46,7 @@ func TestNamesOfMethods(t *testing.T) {
 		return c.frame(wire.Call, 0, id, callTo(object, method)).errorOf(id)
 	}
 	for _, method := range []string{"hidden", "Hidden", "hidden\x00", "Nothing\x00", " Nothing", "nothing", "NOTHING", "Nothing()", "target.Nothing", "*target.Nothing",
-		"(*target).hidden", "object.runs", "runs", "get:runs", "set:runs", "get:Nothing", "batch", "String", "Error", "Finalize", "__init__", "../Nothing", "Nothing\n", "Nothing​"} {
+		"(*target).hidden", "object.runs", "runs", "get:runs", "set:runs", "get:Nothing", "batch", "String", "Error", "Finalize", "__init__", "../Nothing", "Nothing\n", "Nothing\u200b"} {
 		if body := call("target", method); body.Kind != wire.KindNoMethod {
 			t.Errorf("target.%q: %+v, want no such method", method, body)
 		}
@@ -170,7 +170,7 @@ func TestDuplicateIDs(t *testing.T) {
 }
 
 // caller has a method that calls its caller back.
-type caller struct{ under chan struct{} }
+type caller struct{}
 
 func (o *caller) Back(ctx context.Context, cb *broker.Proxy) (n int, err error) {
 	return n, cb.Call(ctx, "Answer", &n)

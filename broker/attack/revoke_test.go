@@ -82,7 +82,7 @@ var revocations = []revocation{
 		}
 	}},
 	{name: "certificate expired", check: validator.CheckDates, prepare: func(c *crowd) {
-		lasts := time.Duration(scaled(3, 20)) * time.Second
+		lasts := time.Duration(scaled(6, 20)) * time.Second
 		c.victim = c.ca.pair(c, request{subject: "/CN=victim", extensions: clientExtensions("victim@bank.example"), to: time.Now().Add(lasts)})
 	}},
 }

@@ -49,9 +49,7 @@ type world struct {
 
 // target is what attackers would like to reach.
 type target struct {
-	runs  atomic.Int64 // of methods that only hostile tests call
-	wait  chan struct{}
-	items atomic.Int64
+	runs atomic.Int64 // of methods that only hostile tests call
 }
 
 func (o *target) Nothing() {}
@@ -70,11 +68,13 @@ func (o *target) Echo(v any) any { return v }
 // hidden would be called by its name, if names were all that it takes.
 func (o *target) hidden() { o.runs.Add(1) }
 
+var _ = (*target).hidden
+
 // newWorld makes a daemon with a certificate for localhost by ca.
 func newWorld(tb testing.TB, ca authority, change func(*broker.Config)) *world {
 	tb.Helper()
 	w := &world{tb: tb, roots: []*x509.Certificate{ca.RootCert()}, log: newRecorder(), served: make(chan error, 1),
-		record: filepath.Join(tb.TempDir(), "incidents"), object: &target{wait: make(chan struct{})}}
+		record: filepath.Join(tb.TempDir(), "incidents"), object: new(target)}
 	c := broker.Config{
 		Addr: "127.0.0.1:0", PublishHost: "localhost",
 		Certs: certs.Static(material(tb, ca.Server(tb, "localhost"), w.roots...)), Validator: admit(tb, validator.Config{}),
