@@ -82,10 +82,14 @@ func (d *Daemon) admit(raw net.Conn, addr netip.AddrPort) {
 	defer cancel()
 	raw.SetDeadline(deadline)
 	// Whatever ends the handshake early must not reach into an accepted connection.
-	disarm := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
+	cut := make(chan struct{})
+	disarm := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)); close(cut) })
 	defer disarm()
 	h := &handshake{daemon: d, raw: raw, peer: &Peer{Address: addr, Session: newSessionID(), Since: time.Now()}}
 	if err := h.run(ctx); err != nil {
+		if !disarm() {
+			<-cut // it must not cut off the reason either
+		}
 		h.refuse(err)
 		return
 	}
@@ -373,12 +377,16 @@ func (h *handshake) denialOf(err error) *validator.Denial {
 	if denial := certs.ServerRefusal(err, h.daemon.config.Certs.Current()); denial != nil {
 		return denial
 	}
-	check := validator.CheckChain
 	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		check = validator.CheckTimeout
+	if !errors.As(err, &timeout) || !timeout.Timeout() {
+		return &validator.Denial{Code: validator.DeniedUnspecified, Check: validator.CheckChain, Err: err}
 	}
-	return &validator.Denial{Code: validator.DeniedUnspecified, Check: check, Err: err}
+	missing := "complete TLS handshake"
+	if h.tls != nil {
+		missing = "identification"
+	}
+	return &validator.Denial{Code: validator.DeniedUnspecified, Check: validator.CheckTimeout, Err: err,
+		Got: fmt.Sprintf("no %s within %v", missing, h.daemon.config.HandshakeTimeout), Want: "a connection that is set up in that time"}
 }
 
 // probe reports whether the peer said nothing that could be refused: a port

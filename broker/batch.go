@@ -251,9 +251,9 @@ func (c *callee) runBatch(in *session.Incoming) (results []byte, count int, refu
 	if in.Head.Metadata != nil {
 		ctx = context.WithValue(ctx, metadataKey{}, in.Head.Metadata)
 	}
-	done := make([][]byte, 0, len(entries)) // the results, nil for none
+	done := make([]span, 0, len(entries)) // where the results are, empty for none
 	for i := range entries {
-		result, body := c.runEntry(ctx, in, &entries[i], done)
+		result, body := c.runEntry(ctx, in, &entries[i], results, done)
 		if body == nil {
 			one := 0
 			if len(result) > 0 {
@@ -263,10 +263,10 @@ func (c *callee) runBatch(in *session.Incoming) (results []byte, count int, refu
 		} else if results, err = codec.Append(results, body); err != nil {
 			return nil, 0, &wire.ErrorBody{Kind: wire.KindInternal}
 		}
-		if len(results) > in.Largest() {
-			return nil, 0, &wire.ErrorBody{Kind: wire.KindTooLarge, Message: fmt.Sprintf("the results of the first %d calls of the batch are larger than the caller accepts; the others were not run", i+1)}
+		if most := in.Largest(); len(results) > most {
+			return nil, 0, &wire.ErrorBody{Kind: wire.KindTooLarge, Message: fmt.Sprintf("the results of the first %d calls of the batch are larger than %d bytes, the smaller of both sides' limits of a message; the others were not run", i+1, most)}
 		}
-		done = append(done, result)
+		done = append(done, span{len(results) - len(result), len(results)})
 		if count++; body != nil && mode == 0 {
 			break
 		}
@@ -298,8 +298,11 @@ func parseBatchEntry(raw []byte, index int) (e batchEntry, err error) {
 	return e, nil
 }
 
-// runEntry runs one call, and returns its result or why there is none.
-func (c *callee) runEntry(ctx context.Context, in *session.Incoming, e *batchEntry, done [][]byte) ([]byte, *wire.ErrorBody) {
+// span is a part of the results.
+type span struct{ from, to int }
+
+// runEntry runs one call, which may use the results of those before it, and returns its result or why there is none.
+func (c *callee) runEntry(ctx context.Context, in *session.Incoming, e *batchEntry, results []byte, done []span) ([]byte, *wire.ErrorBody) {
 	if err := ctx.Err(); err != nil {
 		return nil, c.errors.body(err)
 	}
@@ -318,7 +321,7 @@ func (c *callee) runEntry(ctx context.Context, in *session.Incoming, e *batchEnt
 			return nil, &wire.ErrorBody{Kind: wire.KindArguments, Message: withoutPrefix(err)}
 		}
 		if from, ok := e.uses[uint64(i)]; ok {
-			if raw = done[from]; len(raw) == 0 {
+			if raw = results[done[from].from:done[from].to]; len(raw) == 0 {
 				return nil, &wire.ErrorBody{Kind: wire.KindArguments, Message: fmt.Sprintf("argument %d: call %d of the batch has no result", i+1, from+1)}
 			}
 		}

@@ -9,8 +9,10 @@ import (
 
 // Limits bound what one connection may cost this side. A zero field has the
 // default. Together they bound the memory that a peer can make this side hold:
-// WindowBytes for calls, as much for unfinished results, 4 KiB for each call in
-// flight, and under 1 MiB of frames that it does not read.
+// WindowBytes for calls, as much for unfinished results, as much for results that it
+// does not read (then further calls wait; those that run already may add theirs), 4 KiB
+// for each call in flight, and under 1 MiB of frames. The results of a batch are together
+// no larger than the smaller of both sides' MessageBytes.
 type Limits struct {
 	CallsInFlight int           // 1,024; at most 8,192
 	MessageBytes  int           // 4 MiB; at least 64 KiB

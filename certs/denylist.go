@@ -48,6 +48,7 @@ type denyEntry struct {
 const (
 	maxDenyLine   = 4096 // bytes; a URI may have 2,048
 	maxDenySerial = 64   // bytes; RFC 5280 allows 20
+	maxDenyWord   = 20   // bytes of an unknown first word that are quoted: whoever takes a key file for a list must not print the key
 )
 
 // ParseDenyList reads a deny list: plain text, one entry a line.
@@ -140,7 +141,11 @@ func (p *denyParser) line(line string, n int) *Error {
 		p.d.entries = append(p.d.entries, e)
 		return nil
 	}
-	return reasonf("begins with %s, want number, issued, max-age, serial, key, ca or principal", denyQuote(words[0]))
+	begin := denyQuote(words[0])
+	if len(words[0]) > maxDenyWord {
+		begin = fmt.Sprintf("a word of %d bytes", len(words[0]))
+	}
+	return reasonf("begins with %s, want number, issued, max-age, serial, key, ca or principal", begin)
 }
 
 func (p *denyParser) header(name string, values []string) *Error {

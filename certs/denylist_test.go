@@ -24,6 +24,7 @@ func TestDenyListIsRefusedAsAWhole(t *testing.T) {
 		{"# only a comment\n\n", "has no number"},
 		{"serial 1f", `line 1: stands before the list's number`},
 		{"number 1\nuser alice", `line 2: begins with "user", want number, issued, max-age, serial, key, ca or principal`},
+		{"MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg", `line 1: begins with a word of 48 bytes, want number`},
 		{"number 1\nSerial 1f", `line 2: begins with "Serial"`},
 		{"number 1\n\x1b[31mserial 1", `line 2: begins with "\x1b[31mserial"`},
 		{"number 1\nserial \xff", "line 2: is not UTF-8"},

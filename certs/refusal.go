@@ -111,6 +111,8 @@ func (v view) program() string {
 func (v view) notTLS(e tls.RecordHeaderError) *validator.Denial {
 	head := string(e.RecordHeader[:])
 	switch {
+	case strings.Contains(e.Msg, "SSLv2"): // seen at the beginning only
+		return refusal(validator.DeniedUnspecified, validator.CheckProtocol, "a "+v.peer.peer()+" that does not speak TLS but SSL 2, or nothing of the kind", v.program())
 	case e.Conn == nil:
 		return refusal(validator.DeniedUnspecified, validator.CheckProtocol, "a damaged TLS record: "+e.Msg, "TLS 1.3; something between us and the "+v.peer.peer()+" may have changed it")
 	case v.peer == ClientAuth:
@@ -148,7 +150,7 @@ func (v view) fromText(err error) *validator.Denial {
 	case has("no key exchanges supported"):
 		return security(validator.CheckProtocol, who+" has no TLS settings in common with ours ("+text+")", ourSettings)
 	}
-	return refusal(validator.DeniedUnspecified, validator.CheckProtocol, text, v.program())
+	return refusal(validator.DeniedUnspecified, validator.CheckProtocol, who+" broke the TLS protocol: "+text, v.program())
 }
 
 // plain is an error's text without the name of its package, fit to be shown.

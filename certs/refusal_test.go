@@ -277,8 +277,10 @@ func TestPlainTextClients(t *testing.T) {
 	ca := testca.New(t)
 	m := material(t, ca.Server(t, "bank.example"), ca)
 	for text, want := range map[string]string{
-		"GET / HTTP/1.1\r\n\r\n": `a client that does not speak TLS, beginning with "GET /"`,
-		"":                       "the client went away during the handshake",
+		"GET / HTTP/1.1\r\n\r\n":               `a client that does not speak TLS, beginning with "GET /"`,
+		"":                                     "the client went away during the handshake",
+		"\x80\x2e\x01\x00\x02\x00\x15\x00\x00": "a client that does not speak TLS but SSL 2",
+		"\x16\x03\x01\x00\x04\x01\xff\xff\xff": "the client broke the TLS protocol: handshake message of length 16777215",
 	} {
 		a, b := net.Pipe()
 		go func() {
@@ -305,12 +307,13 @@ func TestPlainTextServers(t *testing.T) {
 	ours := material(t, ca.Client(t, "alice@a.example"), ca)
 	expect := certs.Expect{Host: "bank.example"}
 	for text, want := range map[string]string{
-		"HTTP/1.1 400 Bad Request\r\n\r\n": "an HTTP server without TLS",
-		"SSH-2.0-OpenSSH_9.9\r\n":          "an SSH server",
-		"hello, who is there?\r\n":         `an answer that is not TLS, beginning with "hello"`,
-		"\x1b[31mred alert":                `beginning with "\x1b[31m"`,
-		"":                                 "the connection was closed without a word",
-		"\x16\x03\x03\xff\xff":             "damaged TLS record",
+		"HTTP/1.1 400 Bad Request\r\n\r\n":     "an HTTP server without TLS",
+		"SSH-2.0-OpenSSH_9.9\r\n":              "an SSH server",
+		"hello, who is there?\r\n":             `an answer that is not TLS, beginning with "hello"`,
+		"\x1b[31mred alert":                    `beginning with "\x1b[31m"`,
+		"":                                     "the connection was closed without a word",
+		"\x16\x03\x03\xff\xff":                 "damaged TLS record",
+		"\x16\x03\x03\x00\x04\x02\xff\xff\xff": "the server broke the TLS protocol: handshake message of length 16777215",
 	} {
 		l := plainText(t, text)
 		_, err := dial(t.Context(), t, l.Addr().String(), clientConfig(t, ours, expect))

@@ -20,7 +20,6 @@ const (
 	CheckIdentification Check = "identification"
 	CheckBusy           Check = "busy"
 	CheckTimeout        Check = "timeout"
-	CheckExpired        Check = "expired"
 )
 
 // catalogue says of each check what it looks at, who can do something about a
@@ -57,8 +56,6 @@ var catalogue = []struct {
 		"try again later, close connections that are not needed, or raise MaxConnections, MaxPerIdentity or MaxPerAddress"},
 	{CheckTimeout, "was the connection set up in time?", "whoever is slow",
 		"try again; if it happens often, look for a slow network, or a validator that waits"},
-	{CheckExpired, "are the reasons for the connection still good?", "whoever shows the certificate",
-		"renew the certificate, then connect again"},
 }
 
 // Checks lists the catalogue in the order in which the checks are made.

@@ -103,6 +103,7 @@ var production = map[string]row{
 	"broker/pyroenv": {
 		"broker/uri": "the default port, and what a host may look like",
 	},
+	"broker/attack": {}, // tests and nothing else
 	"broker/brokertest": {
 		"broker":          "a test world has a daemon and clients",
 		"certs":           "and certificates for them",

@@ -187,8 +187,9 @@ func (in *Incoming) Batch() bool { return in.flags&wire.Batch != 0 }
 // Retry says that the call may have run before.
 func (in *Incoming) Retry() bool { return in.flags&wire.Retry != 0 }
 
-// Largest is how many bytes of an answer the peer accepts.
-func (in *Incoming) Largest() int { return int(in.s.remote.Message) }
+// Largest is how many bytes an answer may have that is put together of many: what the
+// peer accepts, but no more than this end does, since the peer can say any number.
+func (in *Incoming) Largest() int { return int(min(in.s.remote.Message, in.s.local.Message)) }
 
 // Release gives the message back. Nothing may refer to Head or Args any more,
 // unless Owned.
@@ -221,7 +222,9 @@ func (in *Incoming) Reply(head, body []byte) error {
 		if in.inline {
 			s.writer.hold(h, head, body)
 		} else {
+			s.backlog.add(size)
 			s.writer.send(context.Background(), h, head, body)
+			s.backlog.add(-size)
 		}
 	}
 	in.ctx.cancel(context.Canceled)
@@ -238,13 +241,11 @@ func (in *Incoming) replyBulk(head, body []byte) error {
 	if s.incoming.find(in.id) != in {
 		return nil // refused meanwhile
 	}
+	s.backlog.add(len(head) + len(body))
+	defer s.backlog.add(-len(head) - len(body))
 	held := 0
 	if _, err := s.sendLarge(&in.ctx, b, &held); err == errAborted || ofContext(err) {
-		kind := wire.KindCanceled
-		if in.ctx.Err() == context.DeadlineExceeded {
-			kind = wire.KindDeadline
-		}
-		in.Fail(&wire.ErrorBody{Kind: kind})
+		in.Fail(&wire.ErrorBody{Kind: kindOf(in.ctx.Err())})
 		s.letGo(&held)
 		return nil
 	}
@@ -345,6 +346,10 @@ func (s *Session) serve(in *Incoming) error {
 		s.incoming.mu.Unlock()
 		s.alarm.arm(at)
 	}
+	if s.backlog.full() {
+		in.Go(func() { s.handler(in) })
+		return nil
+	}
 	if !s.inline || s.byCaller.Load() || in.Owned || in.In != nil || in.Out != nil || in.Batch() {
 		in.Go(func() { s.handler(in) })
 		return nil
@@ -364,14 +369,28 @@ func (s *Session) serve(in *Incoming) error {
 	return nil
 }
 
-// Go runs f, which must end the call, in a goroutine of its own.
+// Go runs f, which must end the call, in a goroutine of its own: not before the peer has
+// read enough of the results that wait for it.
 func (in *Incoming) Go(f func()) {
 	in.inline = false
 	in.s.incoming.handlers.Add(1)
 	go func() {
 		defer in.s.incoming.handlers.Done()
+		if err := in.s.backlog.wait(&in.ctx); err != nil {
+			in.Release()
+			in.Fail(&wire.ErrorBody{Kind: kindOf(err)})
+			return
+		}
 		f()
 	}()
+}
+
+// kindOf is the kind of a call whose context ended with err.
+func kindOf(err error) wire.Kind {
+	if err == context.DeadlineExceeded {
+		return wire.KindDeadline
+	}
+	return wire.KindCanceled
 }
 
 // maxTimeoutMillis is the longest deadline that is kept: a hundred years.

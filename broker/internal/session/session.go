@@ -59,6 +59,7 @@ type Session struct {
 	busy     atomic.Int32
 	writer   writer
 	large    largeWindow
+	backlog  backlog
 	calls    calls
 	incoming incoming
 	alarm    alarm
@@ -98,6 +99,7 @@ func New(c Config) *Session {
 	s.writer = writer{tls: c.TLS, conn: c.Conn, busy: &s.busy, fail: s.fail}
 	s.calls = calls{side: c.Side, busy: &s.busy, limit: int(c.Remote.Calls), window: int(c.Remote.Window)}
 	s.incoming = incoming{side: 1 - c.Side, busy: &s.busy, limit: int(c.Local.Calls), window: int(c.Local.Window)}
+	s.backlog = backlog{limit: int(c.Local.Window)}
 	s.alarm = alarm{since: s.since, ring: s.expire}
 	s.reader = newReader(c.TLS, s)
 	c.Conn.hold()
