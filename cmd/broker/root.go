@@ -30,7 +30,7 @@ by a shutdown; 2 wrong usage; 3 denied: the daemon refused the call or the
 connection, or its certificate is not the one expected.
 
 Signals to serve: INT and TERM finish the calls in flight, then exit 0; a second
-one exits at once; HUP reads certificates and policy again.`
+one exits at once; HUP reads certificates, lists and policy again.`
 
 const rootExample = `  broker serve --dev
   broker call PYROSSL://localhost:7766/bank Deposit '"alice"' 100`
