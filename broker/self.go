@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"runtime/debug"
@@ -29,6 +30,7 @@ type selfMethods interface {
 	Incident(id string) (Incident, error)
 	Incidents(most int) []Incident
 	Metrics() (string, error)
+	WouldCut(ctx context.Context, change Change) ([]Cut, error)
 }
 
 // selfNames are the methods, all of which only look.
