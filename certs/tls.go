@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -67,6 +68,7 @@ type ServerOption func(*serverOptions)
 type serverOptions struct {
 	recheckAfterHandshake bool
 	resume                bool
+	protocols             []string // instead of ALPN
 }
 
 // RecheckAfterHandshake leaves revocation to the caller: a client whose chain,
@@ -105,7 +107,10 @@ func (s *serverConfigs) get() (*tls.Config, error) {
 	config.Certificates = []tls.Certificate{m.own}
 	config.ClientAuth = tls.RequireAndVerifyClientCert
 	config.ClientCAs = m.pool
-	rules := peerRules{material: m, purpose: ClientAuth, resume: s.options.resume}
+	if s.options.protocols != nil {
+		config.NextProtos = slices.Clone(s.options.protocols)
+	}
+	rules := peerRules{material: m, purpose: ClientAuth, resume: s.options.resume, protocols: config.NextProtos}
 	if s.options.recheckAfterHandshake {
 		rules.material = m.with(nil, m.chains)
 	}
@@ -156,7 +161,7 @@ func ClientConfig(src Source, expect Expect, opts ...ClientOption) (*tls.Config,
 	// differ, and returning none at all crashes.
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &m.own, nil }
 	o.resume(config, m, expect)
-	rules := peerRules{material: m, purpose: ServerAuth, resume: o.sessions != nil}
+	rules := peerRules{material: m, purpose: ServerAuth, resume: o.sessions != nil, protocols: config.NextProtos}
 	if expect.ID != "" {
 		return pinned(config, rules, expect)
 	}
@@ -220,6 +225,8 @@ type peerRules struct {
 	// resume lets the peer resume a session. It is then verified as if it had just
 	// presented what it presented in that session.
 	resume bool
+	// protocols are those of which both sides must have agreed on one.
+	protocols []string
 }
 
 // check is called on every connection, also on one that resumes a session. It gives
@@ -236,13 +243,13 @@ func (r *peerRules) check(cs tls.ConnectionState) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cs.NegotiatedProtocol != ALPN {
+	if !slices.Contains(r.protocols, cs.NegotiatedProtocol) {
 		got := fmt.Sprintf("application protocol %q", short(cs.NegotiatedProtocol))
 		if cs.NegotiatedProtocol == "" {
 			got = "no application protocol"
 		}
 		got = r.purpose.peer() + " with " + got
-		return nil, &validator.Denial{Code: validator.DeniedSecurity, Check: validator.CheckALPN, Got: got, Want: ALPN}
+		return nil, &validator.Denial{Code: validator.DeniedSecurity, Check: validator.CheckALPN, Got: got, Want: strings.Join(r.protocols, " or ")}
 	}
 	if cs.DidResume && !r.resume {
 		return nil, &validator.Denial{Code: validator.DeniedSecurity, Check: validator.CheckProtocol, Got: "a resumed TLS session", Want: "a full handshake"}
