@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -77,6 +78,11 @@ func (a *app) serve(f *serveFlags) error {
 	if err != nil {
 		return err
 	}
+	stop, err := p.serveMetrics(d)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	if err := a.announce(f, uris); err != nil {
 		return err
 	}
@@ -115,6 +121,27 @@ func (a *app) runDaemon(d *broker.Daemon, p *plan) error {
 			}
 		}
 	}
+}
+
+// serveMetrics serves --metrics, until stop is called or the daemon ends.
+func (p *plan) serveMetrics(d *broker.Daemon) (stop func(), err error) {
+	if p.metrics == "" {
+		return func() {}, nil
+	}
+	l, err := net.Listen("tcp", p.metrics)
+	if err != nil {
+		return nil, failed("for example --metrics 127.0.0.1:9766; another program must not have that port", "metrics: %w", err)
+	}
+	p.log.Info("metrics over HTTPS, for whom the policy lets call Pyro.Daemon.Metrics", "address", l.Addr().String(), "path", "/metrics")
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { // ends with stop or the daemon
+		defer close(ended)
+		if err := d.ServeMetrics(ctx, l); err != nil {
+			p.log.Error("metrics are not served any more", "error", err)
+		}
+	}()
+	return func() { cancel(); <-ended }, nil
 }
 
 // announce prints the URIs: one a line, or one JSON object.
