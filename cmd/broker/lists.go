@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -104,6 +106,15 @@ func (l lists) files(c certs.FilesConfig) certs.FilesConfig {
 		c.RequireLists = certs.RequireAllLists
 	}
 	return c
+}
+
+// explain gives an error about a list its own way out.
+func (l lists) explain(err error) error {
+	var e *certs.Error
+	if errors.As(err, &e) && e.Fix == "" && e.File != "" && (e.File == l.Deny || slices.Contains(l.CRL, e.File)) {
+		return failed("docs/operations.md shows what lists look like", "%w", err)
+	}
+	return err
 }
 
 // certificateReport logs what the files' source does by itself: a reload, and a list

@@ -80,7 +80,7 @@ func (a *app) plan(f *serveFlags) (*plan, error) {
 	}))
 	if err != nil {
 		p.audit.close()
-		return nil, err
+		return nil, s.lists.explain(err)
 	}
 	p.config.Certs = p.source
 	reportLists(log, p.source.Status())

@@ -83,21 +83,28 @@ func (a *app) serve(f *serveFlags) error {
 		return err
 	}
 	defer stop()
+	// Before anybody can know that it runs: who has read the URIs may send a signal.
+	arrived := serverSignals()
+	defer signal.Stop(arrived)
 	if err := a.announce(f, uris); err != nil {
 		return err
 	}
 	if f.dev {
 		a.tryNext(d, uris, time.Since(begun))
 	}
-	return a.runDaemon(d, p)
+	return a.runDaemon(d, p, arrived)
+}
+
+// serverSignals are those that serve obeys, until signal.Stop.
+func serverSignals() chan os.Signal {
+	arrived := make(chan os.Signal, 4)
+	signal.Notify(arrived, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	return arrived
 }
 
 // runDaemon serves until SIGINT or SIGTERM, and then until the calls in flight are
 // done or a second signal comes.
-func (a *app) runDaemon(d *broker.Daemon, p *plan) error {
-	arrived := make(chan os.Signal, 4)
-	signal.Notify(arrived, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer signal.Stop(arrived)
+func (a *app) runDaemon(d *broker.Daemon, p *plan, arrived <-chan os.Signal) error {
 	ctx, drain := context.WithCancel(context.Background())
 	defer drain()
 	ended := make(chan error, 1)

@@ -99,7 +99,11 @@ func listLine(l *certs.ListStatus) string {
 	if l.Issuer != "" {
 		parts[0] += " of " + l.Issuer
 	}
-	parts = append(parts, fmt.Sprintf("%d entries", l.Entries))
+	entries := "entries"
+	if l.Entries == 1 {
+		entries = "entry"
+	}
+	parts = append(parts, fmt.Sprintf("%d %s", l.Entries, entries))
 	if !l.ThisUpdate.IsZero() {
 		parts = append(parts, "issued "+ago(l.ThisUpdate))
 	}
