@@ -242,7 +242,7 @@ func (h *handshake) still(ctx context.Context) error {
 	if h.daemon.changes.Load() == h.seen {
 		return nil
 	}
-	if denial := h.daemon.lost(ctx, h.peer, &h.grounds); denial != nil {
+	if denial := h.daemon.criteria().lost(ctx, h.peer, &h.grounds); denial != nil {
 		return denial
 	}
 	return nil

@@ -226,19 +226,22 @@ func (c *callee) denied(ctx context.Context, object, method string, decision val
 	return &wire.ErrorBody{Kind: wire.KindDenied, Message: decision.Reason, Incident: incident}
 }
 
-// ask puts the question to the authorizer. Whatever goes wrong there denies.
-func (c *callee) ask(ctx context.Context, authorizer validator.Authorizer, object, method string, kind validator.CallKind) (d validator.Decision) {
+// ask puts the question to the authorizer, and notes what it has decided.
+func (c *callee) ask(ctx context.Context, authorizer validator.Authorizer, object, method string, kind validator.CallKind) validator.Decision {
+	d := c.consult(ctx, authorizer, object, method, kind)
+	c.host.audited(c, object, method, kind, d)
+	return d
+}
+
+// consult asks an authorizer. Whatever goes wrong there denies.
+func (c *callee) consult(ctx context.Context, authorizer validator.Authorizer, object, method string, kind validator.CallKind) (d validator.Decision) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.log.Error("authorizer panicked", "panic", p, "object", object, "method", method, "stack", string(debug.Stack()))
 			d = validator.Decision{Rule: "panic", Reason: "the daemon's authorizer failed"}
 		}
 	}()
-	d = authorizer.Authorize(ctx, validator.Request{
-		Identity: &c.peer.Identity, Object: object, Method: method, Kind: kind,
-	})
-	c.host.audited(c, object, method, kind, d)
-	return d
+	return authorizer.Authorize(ctx, validator.Request{Identity: &c.peer.Identity, Object: object, Method: method, Kind: kind})
 }
 
 // decisions are what an authorizer with a version has decided for one

@@ -95,6 +95,7 @@ type Daemon struct {
 	monitor   session.Monitor
 	kinds     kinds
 	live      liveKinds
+	trial     sync.Mutex // held by WouldCut
 	record    *record
 	announcer *announcer
 	changes   atomic.Uint64 // counts the changes that reevaluate has seen

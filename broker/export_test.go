@@ -72,3 +72,9 @@ func (d *Daemon) has(c *connection) bool {
 	_, ok := d.open[c]
 	return ok
 }
+
+// MaxScrapersPerAddress bounds the connections to ServeMetrics.
+const MaxScrapersPerAddress = maxScrapersPerAddress
+
+// Incident is what the daemon has kept of one.
+func (d *Daemon) Incident(id string) (Incident, error) { return (&Self{d}).Incident(id) }

@@ -96,6 +96,18 @@ func (d *Daemon) WriteMetrics(w io.Writer) error {
 		failing = 1
 	}
 	metric("certificate_reload_failing", "gauge", "1 while the certificate files cannot be used and the last good ones are.", failing)
+	stale, revoked := 0, 0
+	for _, l := range src.Lists {
+		if l.Stale && !l.Superseded {
+			stale++
+		}
+	}
+	if src.OwnRevoked != "" {
+		revoked = 1
+	}
+	metric("certificate_revoked", "gauge", "1 while the daemon's own certificate is on a revocation list or the deny list.", revoked)
+	metric("revocation_lists", "gauge", "Revocation lists and deny lists that clients are checked against.", len(src.Lists))
+	metric("revocation_lists_stale", "gauge", "Those of them in force that are out of date.", stale)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

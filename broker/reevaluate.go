@@ -41,7 +41,7 @@ func (g *Grounds) May(p *Peer, object, method string, kind validator.CallKind) v
 
 // Still says why a peer would not be accepted now, nil if it would: for things that outlive
 // their connection.
-func (g *Grounds) Still(p *Peer) *validator.Denial { return g.d.lost(g.ctx, p, p.grounds) }
+func (g *Grounds) Still(p *Peer) *validator.Denial { return g.d.criteria().lost(g.ctx, p, p.grounds) }
 
 // liveKind is a kind of thing that lives because of a decision.
 type liveKind struct {
@@ -171,13 +171,7 @@ func (d *Daemon) watch() {
 
 // connections ends those whose peers would not be accepted now.
 func (g *Grounds) connections() int {
-	d := g.d
-	d.mu.Lock()
-	open := make([]*connection, 0, len(d.open))
-	for c := range d.open {
-		open = append(open, c)
-	}
-	d.mu.Unlock()
+	open := g.d.connections()
 	next := make(chan *connection)
 	ended := make(chan int, reviewers)
 	for range reviewers {
@@ -211,7 +205,7 @@ func (c *connection) recheck() {
 
 // review ends a connection that would not be accepted now, and reports whether it has.
 func (c *connection) review(ctx context.Context) bool {
-	if denial := c.daemon.lost(ctx, c.peer, &c.grounds); denial != nil {
+	if denial := c.daemon.criteria().lost(ctx, c.peer, &c.grounds); denial != nil {
 		go c.end(denial) // waits until the peer has read the reason
 		return true
 	}
@@ -224,16 +218,25 @@ func (c *connection) review(ctx context.Context) bool {
 	return false
 }
 
+// criteria are what a peer is accepted by.
+type criteria struct {
+	material *certs.Material
+	steps    validator.Steps
+}
+
+// criteria are those of this moment.
+func (d *Daemon) criteria() criteria { return criteria{d.config.Certs.Current(), d.steps} }
+
 // lost says why a peer that was accepted would not be now; nil if it would.
-func (d *Daemon) lost(ctx context.Context, p *Peer, g *grounds) *validator.Denial {
-	chain, denial := verified(g.presented, d.config.Certs.Current())
+func (c criteria) lost(ctx context.Context, p *Peer, g *grounds) *validator.Denial {
+	chain, denial := verified(g.presented, c.material)
 	if denial != nil {
 		return denial
 	}
-	if denial := d.steps.AcceptHost(ctx, p.Address.Addr()); denial != nil {
+	if denial := c.steps.AcceptHost(ctx, p.Address.Addr()); denial != nil {
 		return denial
 	}
-	id, denial := d.steps.CheckCertificate(ctx, chain)
+	id, denial := c.steps.CheckCertificate(ctx, chain)
 	switch {
 	case denial != nil:
 		return denial
@@ -241,18 +244,12 @@ func (d *Daemon) lost(ctx context.Context, p *Peer, g *grounds) *validator.Denia
 		return &validator.Denial{Code: validator.DeniedSecurity, Check: validator.CheckIdentity,
 			Got: fmt.Sprintf("a session of %s, whose certificate is mapped to another identity now", p.Identity.String()), Want: "a new connection"}
 	}
-	return d.steps.StillIdentified(g.exchange)
+	return c.steps.StillIdentified(g.exchange)
 }
 
 // calls refuses those in flight that would not be allowed now.
 func (g *Grounds) calls() (ended int) {
-	g.d.mu.Lock()
-	open := make([]*connection, 0, len(g.d.open))
-	for c := range g.d.open {
-		open = append(open, c)
-	}
-	g.d.mu.Unlock()
-	for _, c := range open {
+	for _, c := range g.d.connections() {
 		c.session.Each(func(in *session.Incoming, mark any) {
 			r := mark.(*running)
 			decision := g.May(c.peer, r.method.object, r.method.name, r.kind)

@@ -1,12 +1,15 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/pyrossl/pyrossl/certs"
 )
 
 // SelfName is the object that every daemon exports about itself, Pyro's own
@@ -27,6 +30,7 @@ type selfMethods interface {
 	Incident(id string) (Incident, error)
 	Incidents(most int) []Incident
 	Metrics() (string, error)
+	WouldCut(ctx context.Context, change Change) ([]Cut, error)
 }
 
 // selfNames are the methods, all of which only look.
@@ -73,6 +77,12 @@ type CertificateStatus struct {
 	Generation uint64    `json:"generation"` // grows with each reload that succeeded
 	Loaded     time.Time `json:"loaded"`
 	LastError  string    `json:"last_error,omitempty"` // of the last reload, if it failed
+	// Lists are the revocation lists and the deny list that peers are checked against,
+	// StaleListsPass is whether stale ones refuse nobody, and OwnRevoked is why others
+	// with the same lists would refuse the daemon's own certificate.
+	Lists          []certs.ListStatus `json:"lists,omitempty"`
+	StaleListsPass bool               `json:"stale_lists_pass,omitempty"`
+	OwnRevoked     string             `json:"own_revoked,omitempty"`
 }
 
 // Ping does nothing: it answers.
@@ -115,7 +125,7 @@ func (s *Self) Methods(object string) ([]MethodInfo, error) {
 	return list, nil
 }
 
-// Status shows connections, calls and the certificate.
+// Status shows connections, calls, the certificate and the lists.
 func (s *Self) Status() Status {
 	d := s.daemon
 	d.mu.Lock()
@@ -129,6 +139,7 @@ func (s *Self) Status() Status {
 		Certificate: CertificateStatus{
 			NotAfter: src.NotAfter.UTC(), DaysLeft: time.Until(src.NotAfter).Hours() / 24,
 			Generation: src.Generation, Loaded: src.Loaded.UTC(), LastError: src.LastError,
+			Lists: src.Lists, StaleListsPass: src.StaleListsPass, OwnRevoked: src.OwnRevoked,
 		},
 	}
 }

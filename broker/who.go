@@ -78,14 +78,20 @@ func (c *connection) live() LiveConnection {
 	return l
 }
 
-// who lists the open connections, by identity and age.
-func (d *Daemon) who() []LiveConnection {
+// connections are those that are open.
+func (d *Daemon) connections() []*connection {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	open := make([]*connection, 0, len(d.open))
 	for c := range d.open {
 		open = append(open, c)
 	}
-	d.mu.Unlock()
+	return open
+}
+
+// who lists the open connections, by identity and age.
+func (d *Daemon) who() []LiveConnection {
+	open := d.connections()
 	all := make([]LiveConnection, len(open))
 	for i, c := range open {
 		all[i] = c.live()

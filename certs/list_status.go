@@ -11,23 +11,23 @@ import (
 
 // ListStatus is one revocation list or deny list, for people.
 type ListStatus struct {
-	File       string    // where it came from, empty when not from a file
-	Deny       bool      // it is a deny list
-	Issuer     string    // the authority; empty for a deny list
-	Number     string    // decimal
-	Entries    int       // how many it names
-	ThisUpdate time.Time // when it was issued; zero for a deny list that does not say
-	NextUpdate time.Time // when the next one is due; zero where it does not say
-	StaleFrom  time.Time // after this moment it is out of date; zero for never
-	Stale      bool      // it is out of date, or from the future: who is not on it is refused
+	File       string    `json:"file,omitempty"`       // where it came from, empty when not from a file
+	Deny       bool      `json:"deny,omitempty"`       // it is a deny list
+	Issuer     string    `json:"issuer,omitempty"`     // the authority; empty for a deny list
+	Number     string    `json:"number"`               // decimal
+	Entries    int       `json:"entries"`              // how many it names
+	ThisUpdate time.Time `json:"this_update,omitzero"` // when it was issued; zero for a deny list that does not say
+	NextUpdate time.Time `json:"next_update,omitzero"` // when the next one is due; zero where it does not say
+	StaleFrom  time.Time `json:"stale_from,omitzero"`  // after this moment it is out of date; zero for never
+	Stale      bool      `json:"stale"`                // it is out of date, or from the future: who is not on it is refused
 	// Signed is whether the signature has been checked. Until a peer has shown the
 	// certificate of an authority that we do not know ourselves, it cannot be.
-	Signed bool
+	Signed bool `json:"signed"`
 	// Superseded is whether another list with a larger number counts instead.
-	Superseded bool
+	Superseded bool `json:"superseded,omitempty"`
 	// LastError is why the file was not taken up again, empty when it was. The list
 	// described here, the last good one, stays in use.
-	LastError string
+	LastError string `json:"last_error,omitempty"`
 }
 
 // checking is s with the lists, as they are at the moment. failed has the errors of

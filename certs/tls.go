@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -74,6 +75,7 @@ type ServerOption func(*serverOptions)
 type serverOptions struct {
 	recheckAfterHandshake bool
 	resume                bool
+	protocols             []string // instead of ALPN
 }
 
 // RecheckAfterHandshake leaves revocation to the caller: a client whose chain,
@@ -112,7 +114,10 @@ func (s *serverConfigs) get() (*tls.Config, error) {
 	config.Certificates = []tls.Certificate{m.own}
 	config.ClientAuth = tls.RequireAndVerifyClientCert
 	config.ClientCAs = m.pool
-	rules := peerRules{material: m, purpose: ClientAuth, alpn: ALPN, resume: s.options.resume}
+	if s.options.protocols != nil {
+		config.NextProtos = slices.Clone(s.options.protocols)
+	}
+	rules := peerRules{material: m, purpose: ClientAuth, resume: s.options.resume, protocols: config.NextProtos}
 	if s.options.recheckAfterHandshake {
 		rules.material = m.with(nil, m.chains)
 	}
@@ -163,7 +168,7 @@ func ClientConfig(src Source, expect Expect, opts ...ClientOption) (*tls.Config,
 	// differ, and returning none at all crashes.
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &m.own, nil }
 	o.resume(config, m, expect)
-	return expecting(config, peerRules{material: m, purpose: ServerAuth, alpn: ALPN, resume: o.sessions != nil}, expect)
+	return expecting(config, peerRules{material: m, purpose: ServerAuth, protocols: config.NextProtos, resume: o.sessions != nil}, expect)
 }
 
 // expecting completes the settings for one server.
@@ -226,12 +231,13 @@ func pinned(config *tls.Config, rules peerRules, expect Expect) (*tls.Config, er
 type peerRules struct {
 	material *Material
 	purpose  Purpose
-	alpn     string // that must have been agreed on, empty for none
 	// unverified says that crypto/tls has not verified the chain.
 	unverified bool
 	// resume lets the peer resume a session. It is then verified as if it had just
 	// presented what it presented in that session.
 	resume bool
+	// protocols are those of which both sides must have agreed on one.
+	protocols []string
 }
 
 // check is called on every connection, also on one that resumes a session. It gives
@@ -248,13 +254,13 @@ func (r *peerRules) check(cs tls.ConnectionState) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cs.NegotiatedProtocol != r.alpn {
+	if !slices.Contains(r.protocols, cs.NegotiatedProtocol) && (len(r.protocols) > 0 || cs.NegotiatedProtocol != "") {
 		got := fmt.Sprintf("application protocol %q", short(cs.NegotiatedProtocol))
 		if cs.NegotiatedProtocol == "" {
 			got = "no application protocol"
 		}
 		got = r.purpose.peer() + " with " + got
-		return nil, &validator.Denial{Code: validator.DeniedSecurity, Check: validator.CheckALPN, Got: got, Want: cmp.Or(r.alpn, "none")}
+		return nil, &validator.Denial{Code: validator.DeniedSecurity, Check: validator.CheckALPN, Got: got, Want: cmp.Or(strings.Join(r.protocols, " or "), "none")}
 	}
 	if cs.DidResume && !r.resume {
 		return nil, &validator.Denial{Code: validator.DeniedSecurity, Check: validator.CheckProtocol, Got: "a resumed TLS session", Want: "a full handshake"}

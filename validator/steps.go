@@ -16,7 +16,11 @@ type Steps struct {
 	v      Validator
 	base   *Default
 	custom bool // v is not base itself
+	trial  *trial
 }
+
+// trial is what is tried instead of what the Default has.
+type trial struct{ identities *Mapper }
 
 // StepsOf makes the Steps of v. It refuses nil, and a Validator whose embedded
 // *Default is nil.
@@ -38,6 +42,21 @@ func StepsOf(v Validator) (s Steps, err error) {
 	return Steps{v: v, base: base, custom: !ok || plain != base}, nil
 }
 
+// WithIdentities gives steps that are the same but for the mapping rules: a daemon
+// asks them whom it would accept by others. Nothing is changed.
+func (s Steps) WithIdentities(m *Mapper) Steps {
+	s.trial = &trial{m}
+	return s
+}
+
+// mapper is what makes identities of certificates.
+func (s Steps) mapper() *Mapper {
+	if s.trial != nil {
+		return s.trial.identities
+	}
+	return s.base.identities.Load()
+}
+
 func nilDefault(v Validator) error {
 	return failf("one from validator.New", "the validator of type %T has a nil *validator.Default", v)
 }
@@ -56,8 +75,8 @@ func (s Steps) AcceptHost(ctx context.Context, addr netip.Addr) *Denial {
 // identity is only good for a log; it may be empty.
 func (s Steps) CheckCertificate(ctx context.Context, chain []*x509.Certificate) (Identity, *Denial) {
 	var id Identity
-	d := s.own(ctx, CheckIdentity, func(b *Default) (err error) {
-		id, err = b.identities.Load().Identify(chain)
+	d := s.own(ctx, CheckIdentity, func(*Default) (err error) {
+		id, err = s.mapper().Identify(chain)
 		return err
 	})
 	if d != nil {

@@ -176,3 +176,36 @@ func TestValidatorCannotChangeIdentities(t *testing.T) {
 		t.Errorf("user and state are lost: %+v", ex)
 	}
 }
+
+// TestStepsWithIdentities: other mapping rules are tried, and nothing is changed.
+func TestStepsWithIdentities(t *testing.T) {
+	d, err := New(Config{Admit: []Peer{AnyIdentity()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := StepsOf(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := testca.New(t)
+	chain := append(ca.Client(t, "alice@bank.example").Chain, ca.RootCert())
+	m, err := NewMapper(MapRule{Name: "all", Match: Email, Pattern: `(.*)@bank\.example`, As: "$1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := s.Version()
+	for _, test := range []struct {
+		steps Steps
+		want  string
+	}{{s, "email:alice@bank.example"}, {s.WithIdentities(m), "alice"}, {s, "email:alice@bank.example"}, {s.WithIdentities(m).WithIdentities(nil), "email:alice@bank.example"}} {
+		if id, denial := test.steps.CheckCertificate(t.Context(), chain); denial != nil || id.Name != test.want {
+			t.Errorf("got %q, %v, want %q", id.Name, denial, test.want)
+		}
+	}
+	if s.Version() != version || s.WithIdentities(m).Version() != version {
+		t.Error("a trial counts as a change")
+	}
+	if _, denial := (Steps{}).WithIdentities(m).CheckCertificate(t.Context(), chain); denial == nil {
+		t.Error("the zero Steps with identities let somebody in")
+	}
+}

@@ -57,6 +57,12 @@ func (s *session) close() {
 
 // connect makes a client of the flags. It ends with the timeout or a signal.
 func (a *app) connect(c *cobra.Command, f *clientFlags) (*session, error) {
+	return a.connectFor(c, f, true)
+}
+
+// connectFor is connect for a command whose whole time need not be bounded: the
+// timeout is then for each call.
+func (a *app) connectFor(c *cobra.Command, f *clientFlags, bounded bool) (*session, error) {
 	if f.timeout <= 0 {
 		return nil, wrongUsage("for example --timeout 10s", "--timeout %v, want a positive time", f.timeout)
 	}
@@ -79,8 +85,13 @@ func (a *app) connect(c *cobra.Command, f *clientFlags) (*session, error) {
 		return nil, err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	ctx, cancel := context.WithTimeout(ctx, f.timeout)
-	return &session{ctx: ctx, client: client, end: []func(){cancel, stop}}, nil
+	s := &session{ctx: ctx, client: client, end: []func(){stop}}
+	if bounded {
+		var cancel context.CancelFunc
+		s.ctx, cancel = context.WithTimeout(ctx, f.timeout)
+		s.end = append(s.end, cancel)
+	}
+	return s, nil
 }
 
 // identification is the second factor, or nil.

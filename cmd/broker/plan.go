@@ -21,7 +21,16 @@ type plan struct {
 	config       broker.Config
 	source       *certs.FileSource
 	log          *slog.Logger
+	audit        *auditLog // nil for none
+	metrics      string    // HOST:PORT, empty for none
+	rules        rules
 	reloadPolicy func() error // nil when there is no file
+}
+
+// close ends what plan has begun.
+func (p *plan) close() {
+	p.source.Close()
+	p.audit.close()
 }
 
 // defaultDrain is how long calls in flight may take at the end.
@@ -52,8 +61,8 @@ func (a *app) plan(f *serveFlags) (*plan, error) {
 	p := &plan{log: log, config: broker.Config{
 		Addr: s.Listen, PublishHost: host, PublishPort: port, DrainTimeout: s.Drain,
 		MaxHandshakes: s.MaxHandshakes, HandshakeTimeout: s.HandshakeTimeout, Limits: broker.Limits{MessageBytes: s.MaxMessage},
-		Errors: bank.Errors, Logger: log,
-	}}
+		Errors: bank.Errors, Logger: log, Record: s.Record,
+	}, metrics: s.Metrics}
 	if f.dev {
 		p.config.Validator, p.config.Authorizer, err = devRules(s, log)
 	} else {
@@ -62,14 +71,28 @@ func (a *app) plan(f *serveFlags) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.source, err = certs.Files(certs.FilesConfig{
-		Cert: s.Cert, Key: s.Key, CA: s.CA, Purpose: certs.ServerAuth, Report: certificateReport(log),
-	})
-	if err != nil {
+	if p.audit, err = a.openAudit(s.Audit, log); err != nil {
 		return nil, err
 	}
+	p.config.Audit = p.audit.logger()
+	p.source, err = certs.Files(s.lists.files(certs.FilesConfig{
+		Cert: s.Cert, Key: s.Key, CA: s.CA, Purpose: certs.ServerAuth, Report: certificateReport(log),
+	}))
+	if err != nil {
+		p.audit.close()
+		return nil, s.lists.explain(err)
+	}
 	p.config.Certs = p.source
+	reportLists(log, p.source.Status())
+	p.warnOfNames()
 	return p, nil
+}
+
+// warnOfNames says in the log what the rules leave open.
+func (p *plan) warnOfNames() {
+	if text := p.rules.namesWarning(len(p.source.Current().Roots)); text != "" {
+		p.log.Warn(text)
+	}
 }
 
 // settle puts the settings together and reports what is missing.
@@ -98,7 +121,7 @@ func (a *app) settle(f *serveFlags, env settings) (settings, error) {
 	if s.Policy == "" {
 		return s, wrongUsage("pass --policy FILE: its format is that of package validator/rulefile; or try broker serve --dev", "no rule says who may call what")
 	}
-	return s, nil
+	return s, s.lists.check()
 }
 
 // settleDev is settle for --dev, which brings everything but the address.
@@ -116,6 +139,9 @@ func (a *app) settleDev(f *serveFlags, env settings) (s settings, err error) {
 		Listen: net.JoinHostPort("127.0.0.1", strconv.Itoa(uri.DefaultPort)), Drain: defaultDrain,
 	})
 	if s.Listen, err = loopback(s.Listen); err != nil {
+		return s, err
+	}
+	if err := s.lists.check(); err != nil {
 		return s, err
 	}
 	s.Publish = "localhost"

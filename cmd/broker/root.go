@@ -15,6 +15,10 @@ Commands:
   whoami      show who you are to a daemon
   probe       check that a daemon is alive, for containers and scripts
   status      show a daemon's own view of itself
+  who         list the connections of a daemon
+  incidents   list what a daemon has denied and ended
+  explain     show one incident in full
+  metrics     print a daemon's figures in the Prometheus text format
   gen         write Go code for an interface: proxy, object and policy
   completion  print a completion script for your shell
 
@@ -30,7 +34,7 @@ by a shutdown; 2 wrong usage; 3 denied: the daemon refused the call or the
 connection, or its certificate is not the one expected.
 
 Signals to serve: INT and TERM finish the calls in flight, then exit 0; a second
-one exits at once; HUP reads certificates and policy again.`
+one exits at once; HUP reads certificates, lists and policy again.`
 
 const rootExample = `  broker serve --dev
   broker call PYROSSL://localhost:7766/bank Deposit '"alice"' 100`
@@ -73,7 +77,8 @@ func (a *app) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return wrongUsage("see: "+c.CommandPath()+" --help", "%w", err)
 	})
-	root.AddCommand(a.serveCommand(), a.callCommand(), a.whoamiCommand(), a.probeCommand(), a.statusCommand(), a.genCommand(), a.completionCommand())
+	root.AddCommand(a.serveCommand(), a.callCommand(), a.whoamiCommand(), a.probeCommand(), a.statusCommand(), a.whoCommand(), a.incidentsCommand(),
+		a.explainCommand(), a.metricsCommand(), a.genCommand(), a.completionCommand())
 	root.SetHelpCommand(helpCommand(root))
 	for _, c := range append(root.Commands(), root) {
 		c.DisableFlagsInUseLine = true

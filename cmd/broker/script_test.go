@@ -37,6 +37,11 @@ func TestScripts(t *testing.T) {
 			"pki":      cmdPKI,
 			"listen":   cmdListen,
 			"secured":  cmdSecured,
+			"doc":      cmdDoc,
+			"docserve": cmdDocServe,
+			"hold":     cmdHold,
+			"fetch":    cmdFetch,
+			"found":    cmdFound,
 		},
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -13,30 +14,22 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pyrossl/pyrossl/broker"
-	"github.com/pyrossl/pyrossl/certs"
 )
 
 const serveHelp = `Run a daemon. It exports Pyro.Daemon and echo, and with --dev also bank, a demo.
 
---dev needs nothing else: it makes a CA and certificates in ./pki, which are kept
-and used again, listens on this machine only, and prints what to try next.
-Without it, certificate, key, CA and policy must be given; the rest has defaults.
+--dev needs nothing else: it makes a CA and certificates in ./pki, which are kept,
+listens on this machine only, and prints what to try next. Without it, certificate,
+key, CA and policy must be given. Nobody may call what the policy does not allow.
 
-Settings come from flags, then PYRO_* and PYROSSL_* variables, then the YAML file
-of --config. Its keys are the flags' names and max_connections, max_handshakes,
-handshake_timeout, max_message and log_level. Nobody may call anything that the
-policy does not allow.
-
-Each exported object's URI is printed to stdout. INT and TERM finish the calls in
-flight, then exit 0, or 1 if --drain was too short; a second one exits at once.
-HUP reads certificates and policy again.
-
+Settings come from flags, then PYRO_* and PYROSSL_* variables, then the YAML file of
+--config: its keys are in docs/operations.md. URIs are printed to stdout. INT and TERM
+finish the calls in flight, then exit 0, or 1 if --drain was too short; a second one
+exits at once. HUP reads certificates, lists and policy again.
 Exit codes: 0 clean shutdown, 1 failed, 2 wrong usage.`
 
 const serveExample = `  broker serve --dev
-  broker serve --listen :7766 --publish broker.example:7766 \
-    --cert pki/broker.example.crt --key pki/broker.example.key --ca pki/ca.crt \
-    --policy policy.yaml`
+  broker serve --config /etc/pyrossl/broker.yaml`
 
 // serveFlags are the settings, and what only the command line can say.
 type serveFlags struct {
@@ -61,7 +54,7 @@ func (a *app) serveCommand() *cobra.Command {
 			return a.serve(&f)
 		},
 	}
-	c.Flags().BoolVar(&f.dev, "dev", false, "make certificates in ./pki and serve this machine only")
+	c.Flags().BoolVar(&f.dev, "dev", false, "make certificates in ./pki; this machine only")
 	c.Flags().StringVar(&f.config, "config", "", "YAML `FILE` with settings")
 	f.settings.add(c.Flags())
 	c.Flags().BoolVar(&f.json, "json", false, "print the URIs and the log as JSON")
@@ -75,7 +68,7 @@ func (a *app) serve(f *serveFlags) error {
 	if err != nil {
 		return err
 	}
-	defer p.source.Close()
+	defer p.close()
 	d, err := broker.NewDaemon(p.config)
 	if err != nil {
 		return explainStart(err)
@@ -85,21 +78,33 @@ func (a *app) serve(f *serveFlags) error {
 	if err != nil {
 		return err
 	}
+	stop, err := p.serveMetrics(d)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	// Before anybody can know that it runs: who has read the URIs may send a signal.
+	arrived := serverSignals()
+	defer signal.Stop(arrived)
 	if err := a.announce(f, uris); err != nil {
 		return err
 	}
 	if f.dev {
 		a.tryNext(d, uris, time.Since(begun))
 	}
-	return a.runDaemon(d, p)
+	return a.runDaemon(d, p, arrived)
+}
+
+// serverSignals are those that serve obeys, until signal.Stop.
+func serverSignals() chan os.Signal {
+	arrived := make(chan os.Signal, 4)
+	signal.Notify(arrived, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	return arrived
 }
 
 // runDaemon serves until SIGINT or SIGTERM, and then until the calls in flight are
 // done or a second signal comes.
-func (a *app) runDaemon(d *broker.Daemon, p *plan) error {
-	arrived := make(chan os.Signal, 4)
-	signal.Notify(arrived, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer signal.Stop(arrived)
+func (a *app) runDaemon(d *broker.Daemon, p *plan, arrived <-chan os.Signal) error {
 	ctx, drain := context.WithCancel(context.Background())
 	defer drain()
 	ended := make(chan error, 1)
@@ -123,6 +128,27 @@ func (a *app) runDaemon(d *broker.Daemon, p *plan) error {
 			}
 		}
 	}
+}
+
+// serveMetrics serves --metrics, until stop is called or the daemon ends.
+func (p *plan) serveMetrics(d *broker.Daemon) (stop func(), err error) {
+	if p.metrics == "" {
+		return func() {}, nil
+	}
+	l, err := net.Listen("tcp", p.metrics)
+	if err != nil {
+		return nil, failed("for example --metrics 127.0.0.1:9766; another program must not have that port", "metrics: %w", err)
+	}
+	p.log.Info("metrics over HTTPS, for whom the policy lets call Pyro.Daemon.Metrics", "address", l.Addr().String(), "path", "/metrics")
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { // ends with stop or the daemon
+		defer close(ended)
+		if err := d.ServeMetrics(ctx, l); err != nil {
+			p.log.Error("metrics are not served any more", "error", err)
+		}
+	}()
+	return func() { cancel(); <-ended }, nil
 }
 
 // announce prints the URIs: one a line, or one JSON object.
@@ -151,33 +177,25 @@ func (a *app) serverLog(asJSON bool, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(a.stderr, options))
 }
 
-// reload reads certificates and policy again. What cannot be used is reported, and
-// the last good one stays in use.
+// reload reads certificates, lists and policy again. What cannot be used is reported,
+// and the last good one stays in use.
 func (p *plan) reload() {
 	if err := p.source.Reload(); err != nil {
-		p.log.Error("certificates not reloaded, the last good ones stay in use", "error", err)
+		p.log.Error("certificates or lists not reloaded, the last good ones stay in use", "error", err)
 	} else {
-		p.log.Info("certificates reloaded", "not_after", p.source.Status().NotAfter.UTC())
+		p.log.Info("certificates and lists reloaded", "not_after", p.source.Status().NotAfter.UTC())
 	}
-	if p.reloadPolicy == nil {
-		return
+	if err := p.audit.reopen(); err != nil {
+		p.log.Error("audit log not reopened, the old file is written", "error", err)
 	}
-	if err := p.reloadPolicy(); err != nil {
-		p.log.Error("policy not reloaded, the last good one stays in use", "error", err)
-	} else {
-		p.log.Info("policy reloaded")
-	}
-}
-
-// certificateReport logs what the files' source does by itself.
-func certificateReport(log *slog.Logger) func(certs.Status) {
-	return func(s certs.Status) {
-		if s.LastError != "" {
-			log.Error("certificate files cannot be used, the last good ones stay in use", "error", s.LastError)
-			return
+	if p.reloadPolicy != nil {
+		if err := p.reloadPolicy(); err != nil {
+			p.log.Error("policy not reloaded, the last good one stays in use", "error", err)
+		} else {
+			p.log.Info("policy reloaded")
 		}
-		log.Info("certificate files changed", "generation", s.Generation, "not_after", s.NotAfter.UTC())
 	}
+	p.warnOfNames()
 }
 
 // Echo is the object echo: it answers with what it got.

@@ -25,6 +25,10 @@ type settings struct {
 	Identities string        `yaml:"identities"`
 	Policy     string        `yaml:"policy"`
 	Drain      time.Duration `yaml:"drain"`
+	lists      `yaml:",inline"`
+	Record     string `yaml:"record"`
+	Audit      string `yaml:"audit"`   // - for stdout
+	Metrics    string `yaml:"metrics"` // HOST:PORT
 
 	// These have no flags.
 	MaxConnections   int           `yaml:"max_connections"`
@@ -34,17 +38,22 @@ type settings struct {
 	LogLevel         string        `yaml:"log_level"`   // debug, info, warn or error
 }
 
-const configKeys = "listen, publish, cert, key, ca, identities, policy, drain, max_connections, max_handshakes, handshake_timeout, max_message and log_level"
+const configKeys = "listen, publish, cert, key, ca, identities, policy, drain, crl, deny_list, revocation_max_age, require_lists, " +
+	"insecure_allow_stale_lists, record, audit, metrics, max_connections, max_handshakes, handshake_timeout, max_message and log_level"
 
 func (s *settings) add(flags *pflag.FlagSet) {
 	flags.StringVar(&s.Listen, "listen", "", "`HOST:PORT` to listen on (default :7766)")
-	flags.StringVar(&s.Publish, "publish", "", "`HOST[:PORT]` for the URIs, if clients reach it by another")
+	flags.StringVar(&s.Publish, "publish", "", "`HOST[:PORT]` for the URIs, if it is another")
 	flags.StringVar(&s.Cert, "cert", "", "`FILE` with the daemon's certificate")
 	flags.StringVar(&s.Key, "key", "", "`FILE` with its private key, mode 0600")
 	flags.StringVar(&s.CA, "ca", "", "`FILE` with the CAs whose clients may connect")
 	flags.StringVar(&s.Identities, "identities", "", "`FILE` that maps certificates to names and roles")
 	flags.StringVar(&s.Policy, "policy", "", "`FILE` that says who may call what")
 	flags.DurationVar(&s.Drain, "drain", 0, "time for calls in flight at the end (default 10s)")
+	s.lists.add(flags)
+	flags.StringVar(&s.Record, "record", "", "`FILE` that keeps incidents over restarts")
+	flags.StringVar(&s.Audit, "audit", "", "`FILE` for decisions as JSON lines, - for stdout")
+	flags.StringVar(&s.Metrics, "metrics", "", "`HOST:PORT` for metrics, by HTTPS with mutual TLS")
 }
 
 // over returns s with what is not set taken from below.
@@ -57,6 +66,10 @@ func (s settings) over(below settings) settings {
 	take(&s.Identities, below.Identities)
 	take(&s.Policy, below.Policy)
 	take(&s.Drain, below.Drain)
+	s.lists = s.lists.over(below.lists)
+	take(&s.Record, below.Record)
+	take(&s.Audit, below.Audit)
+	take(&s.Metrics, below.Metrics)
 	take(&s.MaxConnections, below.MaxConnections)
 	take(&s.MaxHandshakes, below.MaxHandshakes)
 	take(&s.HandshakeTimeout, below.HandshakeTimeout)
@@ -102,7 +115,14 @@ func readConfig(path string) (settings, error) {
 		return settings{}, failed("it takes "+configKeys, "config %q: %s", path, oneLine(err))
 	}
 	dir := filepath.Dir(path)
-	for _, p := range []*string{&s.Cert, &s.Key, &s.CA, &s.Identities, &s.Policy} {
+	paths := []*string{&s.Cert, &s.Key, &s.CA, &s.Identities, &s.Policy, &s.Deny, &s.Record}
+	for i := range s.CRL {
+		paths = append(paths, &s.CRL[i])
+	}
+	if s.Audit != toStdout {
+		paths = append(paths, &s.Audit)
+	}
+	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
@@ -129,6 +149,7 @@ func parseConfig(data []byte) (s settings, err error) {
 	}{
 		{"drain", int64(s.Drain)}, {"max_connections", int64(s.MaxConnections)}, {"max_handshakes", int64(s.MaxHandshakes)},
 		{"handshake_timeout", int64(s.HandshakeTimeout)}, {"max_message", int64(s.MaxMessage)},
+		{"revocation_max_age", int64(s.MaxAge)},
 	} {
 		if v, ok := given[n.key]; ok && n.value <= 0 {
 			return s, fmt.Errorf("%s is %v, want more than 0", n.key, v)

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,8 @@ func TestReadConfig(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("listen: :7000\npublish: bank.example:7766\ncert: tls/a.crt\nkey: /etc/a.key\npolicy: ../policy.yaml\ndrain: 3s\nmax_connections: 5\nmax_handshakes: 6\nhandshake_timeout: 7s\nmax_message: 80000\nlog_level: warn\n")
+	write("listen: :7000\npublish: bank.example:7766\ncert: tls/a.crt\nkey: /etc/a.key\npolicy: ../policy.yaml\ndrain: 3s\nmax_connections: 5\nmax_handshakes: 6\nhandshake_timeout: 7s\nmax_message: 80000\nlog_level: warn\n" +
+		"crl: [a.crl, /etc/b.crl]\ndeny_list: deny\nrevocation_max_age: 24h\nrequire_lists: true\ninsecure_allow_stale_lists: false\nrecord: incidents\naudit: '-'\nmetrics: :9766\n")
 	got, err := readConfig(path)
 	if err != nil {
 		t.Fatal(err)
@@ -26,8 +28,13 @@ func TestReadConfig(t *testing.T) {
 		Listen: ":7000", Publish: "bank.example:7766", Cert: filepath.Join(dir, "tls/a.crt"), Key: "/etc/a.key",
 		Policy: filepath.Join(filepath.Dir(dir), "policy.yaml"), Drain: 3 * time.Second,
 		MaxConnections: 5, MaxHandshakes: 6, HandshakeTimeout: 7 * time.Second, MaxMessage: 80000, LogLevel: "warn",
+		lists: lists{
+			CRL: []string{filepath.Join(dir, "a.crl"), "/etc/b.crl"}, Deny: filepath.Join(dir, "deny"), MaxAge: 24 * time.Hour,
+			All: choice{given: true, yes: true}, Stale: choice{given: true},
+		},
+		Record: filepath.Join(dir, "incidents"), Audit: "-", Metrics: ":9766",
 	}
-	if got != want {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	for _, test := range []struct{ text, want string }{
@@ -43,6 +50,9 @@ func TestReadConfig(t *testing.T) {
 		{"max_message: -5\n", "max_message is -5"},
 		{"max_message: lots\n", "lots"},
 		{"handshake_timeout: 0s\n", "handshake_timeout is 0s"},
+		{"revocation_max_age: 0s\n", "revocation_max_age is 0s"},
+		{"require_lists: maybe\n", "line 1"},
+		{"crl: {}\n", "line 1"},
 		{"log_level: loud\n", "debug, info, warn or error"},
 		{"listen: [a, b]\n", "line 1"},
 		{"listen\n", ""},
@@ -65,12 +75,14 @@ func TestReadConfig(t *testing.T) {
 }
 
 func TestSettingsOrder(t *testing.T) {
-	flags := settings{Listen: "flag", Drain: time.Second}
+	flags := settings{Listen: "flag", Drain: time.Second, lists: lists{CRL: []string{"flag"}, Stale: choice{given: true}}}
 	env := settings{Listen: "env", Cert: "env", Key: "env"}
-	file := settings{Listen: "file", Cert: "file", CA: "file", Drain: 2 * time.Second, Publish: "file", Policy: "file", Identities: "file"}
+	file := settings{Listen: "file", Cert: "file", CA: "file", Drain: 2 * time.Second, Publish: "file", Policy: "file", Identities: "file",
+		lists: lists{CRL: []string{"file"}, Deny: "file", All: choice{true, true}, Stale: choice{true, true}}}
 	got := flags.over(env).over(file)
-	want := settings{Listen: "flag", Cert: "env", Key: "env", CA: "file", Drain: time.Second, Publish: "file", Policy: "file", Identities: "file"}
-	if got != want {
+	want := settings{Listen: "flag", Cert: "env", Key: "env", CA: "file", Drain: time.Second, Publish: "file", Policy: "file", Identities: "file",
+		lists: lists{CRL: []string{"flag"}, Deny: "file", All: choice{true, true}, Stale: choice{given: true}}}
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }

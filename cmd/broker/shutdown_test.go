@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,7 +44,7 @@ func material(t *testing.T, ca *testca.CA, p testca.Pair) (cert, key, root strin
 }
 
 // shutdown runs runDaemon with one call in flight, and sends signals to this very
-// process, which is what runDaemon listens to. It returns what the call came to and
+// process, which is what serve listens to. It returns what the call came to and
 // what runDaemon returned.
 func shutdown(t *testing.T, drain time.Duration, leave bool, signals ...os.Signal) (result string, callErr, err error) {
 	t.Helper()
@@ -74,7 +75,9 @@ func shutdown(t *testing.T, drain time.Duration, leave bool, signals ...os.Signa
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- new(app).runDaemon(d, &plan{source: source, log: log}) }()
+	arrived := serverSignals()
+	defer signal.Stop(arrived)
+	go func() { ended <- new(app).runDaemon(d, &plan{source: source, log: log}, arrived) }()
 
 	cert, key, root = material(t, ca, ca.Client(t, "alice@bank.example"))
 	mine, err := certs.Load(cert, key, root)
