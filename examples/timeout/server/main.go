@@ -1,0 +1,59 @@
+// Command server exports a kitchen that takes as long as it is told.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"sync/atomic"
+	"time"
+
+	"github.com/pyrossl/pyrossl/broker"
+	"github.com/pyrossl/pyrossl/certs"
+	"github.com/pyrossl/pyrossl/validator"
+)
+
+type Kitchen struct{ thrownAway atomic.Int64 }
+
+// Cook takes its time. Its context ends when the caller's does, over there: whoever
+// waits for anything waits for that too, or the work outlives its caller.
+func (k *Kitchen) Cook(ctx context.Context, dish string, takes time.Duration) (string, error) {
+	select {
+	case <-time.After(takes):
+		return dish + " is served", nil
+	case <-ctx.Done():
+		k.thrownAway.Add(1)
+		return "", ctx.Err()
+	}
+}
+
+// ThrownAway counts the dishes that nobody waited for.
+func (k *Kitchen) ThrownAway() int64 { return k.thrownAway.Load() }
+
+func main() {
+	addr := flag.String("addr", "localhost:7766", "address to listen on")
+	flag.Parse()
+
+	source, err := certs.Files(certs.FilesConfig{Cert: "pki/localhost.crt", Key: "pki/localhost.key", CA: "pki/ca.crt"})
+	check(err)
+	who, err := validator.New(validator.Config{Admit: []validator.Peer{validator.AnyIdentity()}})
+	check(err)
+	rules, err := validator.NewRules(validator.Rule{
+		Name: "alice-may-eat", Effect: validator.Allow, Identities: []string{"email:alice@bank.example"},
+		Objects: []string{"kitchen"}, Methods: []string{"Cook", "ThrownAway"},
+	})
+	check(err)
+	d, err := broker.NewDaemon(broker.Config{Addr: *addr, PublishHost: "localhost", Certs: source, Validator: who, Authorizer: rules})
+	check(err)
+	uri, err := d.Register("kitchen", &Kitchen{})
+	check(err)
+	fmt.Println(uri)
+	check(d.Serve(context.Background()))
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
