@@ -15,7 +15,8 @@
 //	Your string length is: 6
 //	```
 //
-// Settings of the environment may stand before a command, a backslash continues a line.
+// An example that has no section there has a file NAME/README.md of its own, with the
+// same blocks. Settings of the environment may stand before a command, a backslash continues a line.
 // Nothing else of a shell is understood.
 //
 // Two flags are what programs have in common. Each server takes -addr, where it
@@ -62,8 +63,9 @@ type hidden struct {
 	with    string
 }
 
-// New reads a section of README.md in the current directory, builds the programs that
-// it runs, and makes the certificates that the README has made before.
+// New reads a section of README.md in the current directory, or the example's own README,
+// builds the programs that it runs, and makes the certificates that README.md has made
+// before.
 func New(t testing.TB, name string) *Example {
 	t.Helper()
 	e := &Example{t: t, dir: t.TempDir()}
@@ -71,7 +73,12 @@ func New(t testing.TB, name string) *Example {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.section, err = findSection(string(text), name); err != nil {
+	if own, err := os.ReadFile(filepath.Join(name, "README.md")); err == nil {
+		e.section, err = parseSection(filepath.Join(name, "README.md"), name, string(own))
+		if err != nil {
+			t.Fatal(err)
+		}
+	} else if e.section, err = findSection(string(text), name); err != nil {
 		t.Fatal(err)
 	}
 	e.Hide(`incident [0-9A-Z]{4}-[0-9A-Z]{4}`, "incident XXXX-XXXX")
