@@ -15,6 +15,7 @@ import (
 )
 
 func main() {
+	log.SetFlags(0)
 	uri := flag.String("uri", "PYROSSL://localhost:7766/thermostat", "URI of the thermostat")
 	flag.Parse()
 	ctx := context.Background()

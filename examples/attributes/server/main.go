@@ -7,7 +7,10 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 
 	"github.com/pyrossl/pyrossl/broker"
 	"github.com/pyrossl/pyrossl/certs"
@@ -42,8 +45,10 @@ func room(context.Context) (string, error) { return "vault", nil }
 func main() {
 	addr := flag.String("addr", "localhost:7766", "address to listen on")
 	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 
-	source, err := certs.Files(certs.FilesConfig{Cert: "pki/localhost.crt", Key: "pki/localhost.key", CA: "pki/ca.crt"})
+	mine, err := certs.Files(certs.FilesConfig{Cert: "pki/localhost.crt", Key: "pki/localhost.key", CA: "pki/ca.crt"})
 	check(err)
 	who, err := validator.New(validator.Config{Admit: []validator.Peer{validator.AnyIdentity()}})
 	check(err)
@@ -58,18 +63,18 @@ func main() {
 			Objects: []string{"thermostat"}, Methods: []string{"set:*"},
 		})
 	check(err)
-	d, err := broker.NewDaemon(broker.Config{
-		Addr: *addr, PublishHost: "localhost", Certs: source, Validator: who, Authorizer: rules,
+	daemon, err := broker.NewDaemon(broker.Config{
+		Addr: *addr, PublishHost: "localhost", Certs: mine, Validator: who, Authorizer: rules,
 		Errors: broker.Errors{"thermostat.too-hot": attributes.ErrTooHot},
 	})
 	check(err)
 	t := &Thermostat{target: 19}
-	uri, err := d.Register("thermostat", t,
+	uri, err := daemon.Register("thermostat", t,
 		broker.Attribute("Room", room, nil), // nobody writes it
 		broker.Attribute("Target", t.getTarget, t.setTarget))
 	check(err)
 	fmt.Println(uri)
-	check(d.Serve(context.Background()))
+	check(daemon.Serve(ctx))
 }
 
 func check(err error) {

@@ -18,6 +18,7 @@ import (
 )
 
 func main() {
+	log.SetFlags(0)
 	uri := flag.String("uri", "PYROSSL://localhost:7766/clock", "URI of the clock")
 	rounds := flag.Int("rounds", math.MaxInt, "how often to call each method")
 	flag.Parse()
@@ -27,6 +28,7 @@ func main() {
 	check(err)
 	client, err := broker.NewClient(broker.ClientConfig{Certs: certs.Static(mine), Timeout: time.Minute})
 	check(err)
+	defer client.Close()
 	// Look is called again by itself: the server says too that it may be.
 	clock, err := client.Proxy(ctx, *uri, broker.Idempotent("Look"))
 	check(err)

@@ -23,6 +23,7 @@ type shape struct {
 }
 
 func main() {
+	log.SetFlags(0)
 	uri := flag.String("uri", "PYROSSL://localhost:7766/track", "URI of the methods")
 	long := flag.Duration("for", time.Second, "how long to call each")
 	flag.Parse()

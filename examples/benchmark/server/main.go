@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"iter"
 	"log"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/pyrossl/pyrossl/broker"
 	"github.com/pyrossl/pyrossl/certs"
@@ -33,8 +36,10 @@ func (Track) Count() iter.Seq2[int, error] {
 func main() {
 	addr := flag.String("addr", "localhost:7766", "address to listen on")
 	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 
-	source, err := certs.Files(certs.FilesConfig{Cert: "pki/localhost.crt", Key: "pki/localhost.key", CA: "pki/ca.crt"})
+	mine, err := certs.Files(certs.FilesConfig{Cert: "pki/localhost.crt", Key: "pki/localhost.key", CA: "pki/ca.crt"})
 	check(err)
 	who, err := validator.New(validator.Config{Admit: []validator.Peer{validator.AnyIdentity()}})
 	check(err)
@@ -43,15 +48,15 @@ func main() {
 		Objects: []string{"track"}, Methods: []string{"*"},
 	})
 	check(err)
-	d, err := broker.NewDaemon(broker.Config{
-		Addr: *addr, PublishHost: "localhost", Certs: source, Validator: who, Authorizer: rules,
+	daemon, err := broker.NewDaemon(broker.Config{
+		Addr: *addr, PublishHost: "localhost", Certs: mine, Validator: who, Authorizer: rules,
 		Errors: benchmark.Errors,
 	})
 	check(err)
-	uri, err := d.Register("track", Track{})
+	uri, err := daemon.Register("track", Track{})
 	check(err)
 	fmt.Println(uri)
-	check(d.Serve(context.Background()))
+	check(daemon.Serve(ctx))
 }
 
 func check(err error) {

@@ -14,6 +14,7 @@ import (
 )
 
 func main() {
+	log.SetFlags(0)
 	where := flag.String("uri", "PYROSSL://localhost:7766/switch", "URI of the switch")
 	flag.Parse()
 	ctx := context.Background()
@@ -22,6 +23,7 @@ func main() {
 	check(err)
 	client, err := broker.NewClient(broker.ClientConfig{Certs: certs.Static(mine)})
 	check(err)
+	defer client.Close()
 	u, err := uri.Parse(*where)
 	check(err)
 	// The other objects are at the same daemon, under other names.

@@ -6,6 +6,9 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/pyrossl/pyrossl/broker"
 	"github.com/pyrossl/pyrossl/certs"
@@ -29,8 +32,10 @@ func (s *Switch) Off(name string) error { return s.daemon.Unregister(name) }
 func main() {
 	addr := flag.String("addr", "localhost:7766", "address to listen on")
 	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 
-	source, err := certs.Files(certs.FilesConfig{Cert: "pki/localhost.crt", Key: "pki/localhost.key", CA: "pki/ca.crt"})
+	mine, err := certs.Files(certs.FilesConfig{Cert: "pki/localhost.crt", Key: "pki/localhost.key", CA: "pki/ca.crt"})
 	check(err)
 	who, err := validator.New(validator.Config{Admit: []validator.Peer{validator.AnyIdentity()}})
 	check(err)
@@ -42,16 +47,16 @@ func main() {
 		validator.Rule{Name: "list", Effect: validator.Allow, Identities: alice, Objects: []string{broker.SelfName}, Methods: []string{"Registered"}},
 	)
 	check(err)
-	d, err := broker.NewDaemon(broker.Config{Addr: *addr, PublishHost: "localhost", Certs: source, Validator: who, Authorizer: rules})
+	daemon, err := broker.NewDaemon(broker.Config{Addr: *addr, PublishHost: "localhost", Certs: mine, Validator: who, Authorizer: rules})
 	check(err)
 	for _, name := range []string{"north", "east", "south", "west"} {
-		_, err := d.Register(name, &Lamp{name})
+		_, err := daemon.Register(name, &Lamp{name})
 		check(err)
 	}
-	uri, err := d.Register("switch", &Switch{d})
+	uri, err := daemon.Register("switch", &Switch{daemon})
 	check(err)
 	fmt.Println(uri)
-	check(d.Serve(context.Background()))
+	check(daemon.Serve(ctx))
 }
 
 func check(err error) {

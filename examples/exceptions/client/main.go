@@ -14,6 +14,7 @@ import (
 )
 
 func main() {
+	log.SetFlags(0)
 	uri := flag.String("uri", "PYROSSL://localhost:7766/calculator", "URI of the calculator")
 	flag.Parse()
 	ctx := context.Background()
@@ -22,6 +23,7 @@ func main() {
 	check(err)
 	client, err := broker.NewClient(broker.ClientConfig{Certs: certs.Static(mine), Errors: exceptions.Errors})
 	check(err)
+	defer client.Close()
 	calculator, err := client.Proxy(ctx, *uri)
 	check(err)
 

@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"log"
 	"math"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/pyrossl/pyrossl/broker"
 	"github.com/pyrossl/pyrossl/certs"
@@ -43,8 +46,10 @@ func (c *Calculator) Keep(name string, x float64) { c.memory[name] = x }
 func main() {
 	addr := flag.String("addr", "localhost:7766", "address to listen on")
 	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 
-	source, err := certs.Files(certs.FilesConfig{Cert: "pki/localhost.crt", Key: "pki/localhost.key", CA: "pki/ca.crt"})
+	mine, err := certs.Files(certs.FilesConfig{Cert: "pki/localhost.crt", Key: "pki/localhost.key", CA: "pki/ca.crt"})
 	check(err)
 	who, err := validator.New(validator.Config{Admit: []validator.Peer{validator.AnyIdentity()}})
 	check(err)
@@ -53,15 +58,15 @@ func main() {
 		Objects: []string{"calculator"}, Methods: []string{"Divide", "Root", "Print", "Keep", "Integrate"},
 	})
 	check(err)
-	d, err := broker.NewDaemon(broker.Config{
-		Addr: *addr, PublishHost: "localhost", Certs: source, Validator: who, Authorizer: rules,
+	daemon, err := broker.NewDaemon(broker.Config{
+		Addr: *addr, PublishHost: "localhost", Certs: mine, Validator: who, Authorizer: rules,
 		Errors: exceptions.Errors,
 	})
 	check(err)
-	uri, err := d.Register("calculator", &Calculator{})
+	uri, err := daemon.Register("calculator", &Calculator{})
 	check(err)
 	fmt.Println(uri)
-	check(d.Serve(context.Background()))
+	check(daemon.Serve(ctx))
 }
 
 func check(err error) {

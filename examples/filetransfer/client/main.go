@@ -38,6 +38,7 @@ func main() {
 	check(err)
 	client, err := broker.NewClient(broker.ClientConfig{Certs: certs.Static(mine), Errors: filetransfer.Errors})
 	check(err)
+	defer client.Close()
 	store, err := client.Proxy(ctx, *uri, broker.Idempotent("List", "Stat", "Have"))
 	check(err)
 	t := &transfer{store: store, limit: *limit << 10}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/pyrossl/pyrossl/broker"
 	"github.com/pyrossl/pyrossl/certs"
@@ -19,10 +21,12 @@ func main() {
 	dir := flag.String("dir", "files", "directory with the files")
 	largest := flag.Int64("largest", 1<<30, "bytes of the largest file to take")
 	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 
 	root, err := os.OpenRoot(*dir)
 	check(err)
-	source, err := certs.Files(certs.FilesConfig{Cert: "pki/localhost.crt", Key: "pki/localhost.key", CA: "pki/ca.crt"})
+	mine, err := certs.Files(certs.FilesConfig{Cert: "pki/localhost.crt", Key: "pki/localhost.key", CA: "pki/ca.crt"})
 	check(err)
 	who, err := validator.New(validator.Config{Admit: []validator.Peer{validator.AnyIdentity()}})
 	check(err)
@@ -36,16 +40,16 @@ func main() {
 			Objects: []string{"store"}, Methods: []string{"Have", "Put"},
 		})
 	check(err)
-	d, err := broker.NewDaemon(broker.Config{
-		Addr: *addr, PublishHost: "localhost", Certs: source, Validator: who, Authorizer: rules,
+	daemon, err := broker.NewDaemon(broker.Config{
+		Addr: *addr, PublishHost: "localhost", Certs: mine, Validator: who, Authorizer: rules,
 		Errors: filetransfer.Errors,
 	})
 	check(err)
 	store := &Store{root: root, largest: *largest, coming: make(map[string]bool)}
-	uri, err := d.Register("store", store, broker.IdempotentMethods("List", "Stat", "Have"))
+	uri, err := daemon.Register("store", store, broker.IdempotentMethods("List", "Stat", "Have"))
 	check(err)
 	fmt.Println(uri)
-	check(d.Serve(context.Background()))
+	check(daemon.Serve(ctx))
 }
 
 func check(err error) {

@@ -16,6 +16,7 @@ import (
 )
 
 func main() {
+	log.SetFlags(0)
 	uri := flag.String("uri", "PYROSSL://localhost:7766/depot", "URI of the depot")
 	mib := flag.Int64("mib", 1024, "MiB to send, and to fetch")
 	flag.Parse()
@@ -26,6 +27,7 @@ func main() {
 	check(err)
 	client, err := broker.NewClient(broker.ClientConfig{Certs: certs.Static(mine)})
 	check(err)
+	defer client.Close()
 	depot, err := client.Proxy(ctx, *uri)
 	check(err)
 

@@ -8,6 +8,9 @@ import (
 	"hash/crc32"
 	"iter"
 	"log"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/pyrossl/pyrossl/broker"
 	"github.com/pyrossl/pyrossl/certs"
@@ -43,8 +46,10 @@ func (d Depot) Peak() uint64 { return d.peak.Most() }
 func main() {
 	addr := flag.String("addr", "localhost:7766", "address to listen on")
 	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 
-	source, err := certs.Files(certs.FilesConfig{Cert: "pki/localhost.crt", Key: "pki/localhost.key", CA: "pki/ca.crt"})
+	mine, err := certs.Files(certs.FilesConfig{Cert: "pki/localhost.crt", Key: "pki/localhost.key", CA: "pki/ca.crt"})
 	check(err)
 	who, err := validator.New(validator.Config{Admit: []validator.Peer{validator.AnyIdentity()}})
 	check(err)
@@ -53,12 +58,12 @@ func main() {
 		Objects: []string{"depot"}, Methods: []string{"Put", "Get", "Small", "Peak"},
 	})
 	check(err)
-	d, err := broker.NewDaemon(broker.Config{Addr: *addr, PublishHost: "localhost", Certs: source, Validator: who, Authorizer: rules})
+	daemon, err := broker.NewDaemon(broker.Config{Addr: *addr, PublishHost: "localhost", Certs: mine, Validator: who, Authorizer: rules})
 	check(err)
-	uri, err := d.Register("depot", Depot{hugetransfer.Watch()})
+	uri, err := daemon.Register("depot", Depot{hugetransfer.Watch()})
 	check(err)
 	fmt.Println(uri)
-	check(d.Serve(context.Background()))
+	check(daemon.Serve(ctx))
 }
 
 func check(err error) {

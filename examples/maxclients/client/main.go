@@ -15,6 +15,7 @@ import (
 )
 
 func main() {
+	log.SetFlags(0)
 	uri := flag.String("uri", "PYROSSL://localhost:7766/desk", "URI of the desk")
 	visitors := flag.Int("visitors", 12, "how many connections to make")
 	flag.Parse()

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/pyrossl/pyrossl/broker"
 	"github.com/pyrossl/pyrossl/broker/pyroenv"
@@ -24,10 +26,12 @@ func (Desk) Number(ctx context.Context) string { return broker.Caller(ctx).Sessi
 func main() {
 	addr := flag.String("addr", "localhost:7766", "address to listen on")
 	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	settings, err := pyroenv.Parse(os.Environ())
 	check(err)
 
-	source, err := certs.Files(certs.FilesConfig{Cert: "pki/localhost.crt", Key: "pki/localhost.key", CA: "pki/ca.crt"})
+	mine, err := certs.Files(certs.FilesConfig{Cert: "pki/localhost.crt", Key: "pki/localhost.key", CA: "pki/ca.crt"})
 	check(err)
 	who, err := validator.New(validator.Config{
 		Admit: []validator.Peer{validator.AnyIdentity()},
@@ -41,12 +45,12 @@ func main() {
 		Objects: []string{"desk"}, Methods: []string{"Number"},
 	})
 	check(err)
-	d, err := broker.NewDaemon(broker.Config{Addr: *addr, PublishHost: "localhost", Certs: source, Validator: who, Authorizer: rules})
+	daemon, err := broker.NewDaemon(broker.Config{Addr: *addr, PublishHost: "localhost", Certs: mine, Validator: who, Authorizer: rules})
 	check(err)
-	uri, err := d.Register("desk", Desk{})
+	uri, err := daemon.Register("desk", Desk{})
 	check(err)
 	fmt.Println(uri)
-	check(d.Serve(context.Background()))
+	check(daemon.Serve(ctx))
 }
 
 func check(err error) {

@@ -16,6 +16,7 @@ import (
 const goroutines, greetings = 20, 100
 
 func main() {
+	log.SetFlags(0)
 	uri := flag.String("uri", "PYROSSL://localhost:7766/meeting", "URI of the meeting point")
 	flag.Parse()
 	ctx := context.Background()
@@ -24,6 +25,7 @@ func main() {
 	check(err)
 	client, err := broker.NewClient(broker.ClientConfig{Certs: certs.Static(mine)})
 	check(err)
+	defer client.Close()
 	meeting, err := client.Proxy(ctx, *uri)
 	check(err)
 

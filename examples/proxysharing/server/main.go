@@ -6,7 +6,10 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 
 	"github.com/pyrossl/pyrossl/broker"
 	"github.com/pyrossl/pyrossl/certs"
@@ -65,8 +68,10 @@ func (m *Meeting) Greeted() []int {
 func main() {
 	addr := flag.String("addr", "localhost:7766", "address to listen on")
 	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 
-	source, err := certs.Files(certs.FilesConfig{Cert: "pki/localhost.crt", Key: "pki/localhost.key", CA: "pki/ca.crt"})
+	mine, err := certs.Files(certs.FilesConfig{Cert: "pki/localhost.crt", Key: "pki/localhost.key", CA: "pki/ca.crt"})
 	check(err)
 	who, err := validator.New(validator.Config{Admit: []validator.Peer{validator.AnyIdentity()}})
 	check(err)
@@ -75,12 +80,12 @@ func main() {
 		Objects: []string{"meeting"}, Methods: []string{"Wait", "Greet", "Greeted"},
 	})
 	check(err)
-	d, err := broker.NewDaemon(broker.Config{Addr: *addr, PublishHost: "localhost", Certs: source, Validator: who, Authorizer: rules})
+	daemon, err := broker.NewDaemon(broker.Config{Addr: *addr, PublishHost: "localhost", Certs: mine, Validator: who, Authorizer: rules})
 	check(err)
-	uri, err := d.Register("meeting", &Meeting{complete: make(chan struct{}), sessions: make(map[string]bool)})
+	uri, err := daemon.Register("meeting", &Meeting{complete: make(chan struct{}), sessions: make(map[string]bool)})
 	check(err)
 	fmt.Println(uri)
-	check(d.Serve(context.Background()))
+	check(daemon.Serve(ctx))
 }
 
 func check(err error) {

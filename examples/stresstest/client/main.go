@@ -17,6 +17,7 @@ import (
 )
 
 func main() {
+	log.SetFlags(0)
 	uri := flag.String("uri", "PYROSSL://localhost:7766/adder", "URI of the adder")
 	clients := flag.Int("clients", 8, "connections that stay open")
 	goroutines := flag.Int("goroutines", 8, "goroutines for each of them")

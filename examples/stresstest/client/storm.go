@@ -43,7 +43,9 @@ func (w *worker) storm(ctx context.Context, end time.Time) {
 
 func (w *worker) amount() int64 { return 1 + w.rand.Int64N(9) }
 
-func (w *worker) soon() time.Duration { return time.Duration(w.rand.Int64N(int64(3 * time.Millisecond))) }
+func (w *worker) soon() time.Duration {
+	return time.Duration(w.rand.Int64N(int64(3 * time.Millisecond)))
+}
 
 func (w *worker) add(ctx context.Context) error {
 	n := w.amount()

@@ -15,6 +15,7 @@ import (
 )
 
 func main() {
+	log.SetFlags(0)
 	uri := flag.String("uri", "PYROSSL://localhost:7766/kitchen", "URI of the kitchen")
 	flag.Parse()
 	ctx := context.Background()
@@ -23,6 +24,7 @@ func main() {
 	check(err)
 	client, err := broker.NewClient(broker.ClientConfig{Certs: certs.Static(mine), ConnectTimeout: time.Second})
 	check(err)
+	defer client.Close()
 
 	// A call takes as long as its context allows, and 30 seconds if that says nothing.
 	kitchen, err := client.Proxy(ctx, *uri)
