@@ -31,7 +31,7 @@ func TestAutoreconnect(t *testing.T) {
 	t.Parallel()
 	e := exampletest.New(t, "autoreconnect")
 	e.Hide(`server [0-9]+`, "server N")
-	e.Hide(`(Look 2: server N shows) [01]`, "$1 N") // beside Tick 2
+	e.Hide(`(Look [12]: server N shows) [01]`, "$1 N") // beside Tick 2
 	first := e.Start("server -pace")
 	client := e.Begin("client")
 	first.Wait("Look begins")

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 
@@ -34,6 +35,18 @@ var Errors = broker.Errors{
 	"store.exists":  ErrExists,
 	"store.refused": ErrRefused,
 	"store.changed": ErrChanged,
+}
+
+// Check refuses what no honest peer sends. Either side does it before a name is made of
+// the sum.
+func (f File) Check() error {
+	if sum, err := hex.DecodeString(f.Sum); err != nil || len(sum) != sha256.Size {
+		return fmt.Errorf("%w: %q has a sum of %d characters, want %d of 0-9, a-f", ErrRefused, f.Name, len(f.Sum), 2*sha256.Size)
+	}
+	if f.Size < 0 {
+		return fmt.Errorf("%w: %q has %d bytes", ErrRefused, f.Name, f.Size)
+	}
+	return nil
 }
 
 // PartName is where what has arrived of a file waits for the rest. The sum keeps it from

@@ -61,7 +61,7 @@ func (b *bar) show() {
 	b.shown = time.Now()
 	full := width
 	if b.total > 0 {
-		full = int(b.done * width / b.total)
+		full = int(min(b.done, b.total) * width / b.total)
 	}
 	mib := func(n int64) float64 { return float64(n) / (1 << 20) }
 	fmt.Fprintf(os.Stderr, "\r[%s%s] %.1f of %.1f MiB, %.1f MiB/s ", strings.Repeat("=", full), strings.Repeat(" ", width-full),

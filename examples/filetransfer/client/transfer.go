@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -25,11 +26,14 @@ func (t *transfer) get(ctx context.Context, name string) error {
 	if err := t.store.Call(ctx, "Stat", &file, name); err != nil {
 		return err
 	}
-	name = path.Base(name)
-	if _, err := os.Lstat(name); err == nil {
-		return fmt.Errorf("%s exists", name)
+	if err := file.Check(); err != nil {
+		return err
 	}
-	part := filetransfer.PartName(name, file.Sum)
+	base := path.Base(name)
+	if _, err := os.Lstat(base); err == nil {
+		return fmt.Errorf("%s exists", base)
+	}
+	part := filetransfer.PartName(base, file.Sum)
 	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
@@ -40,9 +44,12 @@ func (t *transfer) get(ctx context.Context, name string) error {
 		return err
 	}
 	bar := begin(offset, file.Size, t.limit)
-	for chunk, err := range bar.count(ctx, broker.Stream[[]byte](ctx, t.store, "Get", file.Name, offset)) {
+	for chunk, err := range bar.count(ctx, broker.Stream[[]byte](ctx, t.store, "Get", name, offset)) {
 		if err != nil {
 			return err // what has arrived is kept
+		}
+		if offset += int64(len(chunk)); offset > file.Size {
+			return fmt.Errorf("%w: %s has more than %d bytes", filetransfer.ErrChanged, base, file.Size)
 		}
 		if _, err := f.Write(chunk); err != nil {
 			return err
@@ -53,12 +60,15 @@ func (t *transfer) get(ctx context.Context, name string) error {
 	}
 	if sum, err := filetransfer.Sum(f); err != nil || sum != file.Sum {
 		os.Remove(part)
-		return fmt.Errorf("%w: %s (%v)", filetransfer.ErrChanged, name, err)
+		return errors.Join(fmt.Errorf("%w: %s", filetransfer.ErrChanged, base), err)
 	}
-	if err := os.Rename(part, name); err != nil {
+	if err := os.Link(part, base); err != nil { // which replaces nothing, as renaming would
 		return err
 	}
-	fmt.Println("got", name, "sha256", file.Sum)
+	if err := os.Remove(part); err != nil {
+		return err
+	}
+	fmt.Println("got", base, "sha256", file.Sum)
 	return nil
 }
 

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -110,7 +108,7 @@ func (s *Store) Have(file filetransfer.File) (int64, error) {
 
 // Put takes a file from an offset on. When the stream breaks off, what has arrived is
 // kept. The file gets its name when it is complete and is what was announced.
-func (s *Store) Put(ctx context.Context, file filetransfer.File, offset int64, chunks iter.Seq2[[]byte, error]) error {
+func (s *Store) Put(file filetransfer.File, offset int64, chunks iter.Seq2[[]byte, error]) error {
 	if err := s.check(file); err != nil {
 		return err
 	}
@@ -167,10 +165,10 @@ func receive(f *os.File, offset int64, file filetransfer.File, chunks iter.Seq2[
 
 // check refuses what cannot be kept, before anything is written.
 func (s *Store) check(file filetransfer.File) error {
-	if sum, err := hex.DecodeString(file.Sum); err != nil || len(sum) != 32 {
-		return fmt.Errorf("%w: a sum of %d characters, want 64 of 0-9, a-f", filetransfer.ErrRefused, len(file.Sum))
+	if err := file.Check(); err != nil {
+		return err
 	}
-	if file.Size < 0 || file.Size > s.largest {
+	if file.Size > s.largest {
 		return fmt.Errorf("%w: %q has %d bytes, want at most %d", filetransfer.ErrRefused, file.Name, file.Size, s.largest)
 	}
 	// Without a slash a name cannot leave the directory; os.Root would stop it too.
