@@ -22,7 +22,7 @@ func main() {
 
 	mine, err := certs.Load("pki/alice@bank.example.crt", "pki/alice@bank.example.key", "pki/ca.crt")
 	check(err)
-	client, err := broker.NewClient(broker.ClientConfig{Certs: certs.Static(mine), ConnectTimeout: time.Second})
+	client, err := broker.NewClient(broker.ClientConfig{Certs: certs.Static(mine)})
 	check(err)
 	defer client.Close()
 
@@ -50,17 +50,20 @@ func main() {
 	err = kitchen.Call(changed, "Cook", &answer, "soup", time.Hour)
 	fmt.Println("soup: canceled:", errors.Is(err, context.Canceled))
 
-	// The cook has noticed each time.
-	var thrownAway int64
-	for thrownAway < 3 {
-		check(kitchen.Call(ctx, "ThrownAway", &thrownAway))
+	// The cook learns of it each time, and has nothing left to do at last.
+	for cooking := int64(1); cooking > 0; {
+		check(kitchen.Call(ctx, "Cooking", &cooking))
 	}
-	fmt.Println("thrown away:", thrownAway)
+	fmt.Println("nothing is on the stove")
 
-	// A host that takes connections and says nothing is given up after ConnectTimeout.
+	// A host that takes connections and says nothing is given up after ConnectTimeout, 10
+	// seconds unless said.
+	hasty, err := broker.NewClient(broker.ClientConfig{Certs: certs.Static(mine), ConnectTimeout: time.Second})
+	check(err)
+	defer hasty.Close()
 	mute, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
-	nobody, err := client.Proxy(ctx, fmt.Sprintf("PYROSSL://localhost:%d/kitchen", mute.Addr().(*net.TCPAddr).Port))
+	nobody, err := hasty.Proxy(ctx, fmt.Sprintf("PYROSSL://localhost:%d/kitchen", mute.Addr().(*net.TCPAddr).Port))
 	check(err)
 	err = nobody.Call(ctx, "Cook", &answer, "toast", time.Millisecond)
 	fmt.Println("nobody answers: unreachable:", errors.Is(err, broker.KindUnreachable))

@@ -17,22 +17,23 @@ import (
 	"github.com/pyrossl/pyrossl/validator"
 )
 
-type Kitchen struct{ thrownAway atomic.Int64 }
+type Kitchen struct{ cooking atomic.Int64 }
 
 // Cook takes its time. Its context ends when the caller's does, over there: whoever
 // waits for anything waits for that too, or the work outlives its caller.
 func (k *Kitchen) Cook(ctx context.Context, dish string, takes time.Duration) (string, error) {
+	k.cooking.Add(1)
+	defer k.cooking.Add(-1)
 	select {
 	case <-time.After(takes):
 		return dish + " is served", nil
 	case <-ctx.Done():
-		k.thrownAway.Add(1)
 		return "", ctx.Err()
 	}
 }
 
-// ThrownAway counts the dishes that nobody waited for.
-func (k *Kitchen) ThrownAway() int64 { return k.thrownAway.Load() }
+// Cooking is how many dishes are on the stove.
+func (k *Kitchen) Cooking() int64 { return k.cooking.Load() }
 
 func main() {
 	addr := flag.String("addr", "localhost:7766", "address to listen on")
@@ -46,7 +47,7 @@ func main() {
 	check(err)
 	rules, err := validator.NewRules(validator.Rule{
 		Name: "alice-may-eat", Effect: validator.Allow, Identities: []string{"email:alice@bank.example"},
-		Objects: []string{"kitchen"}, Methods: []string{"Cook", "ThrownAway"},
+		Objects: []string{"kitchen"}, Methods: []string{"Cook", "Cooking"},
 	})
 	check(err)
 	daemon, err := broker.NewDaemon(broker.Config{Addr: *addr, PublishHost: "localhost", Certs: mine, Validator: who, Authorizer: rules})
