@@ -73,7 +73,10 @@ func main() {
 		Objects: []string{"adder"}, Methods: []string{"*"},
 	})
 	check(err)
-	daemon, err := broker.NewDaemon(broker.Config{Addr: *addr, PublishHost: "localhost", Certs: mine, Validator: who, Authorizer: rules})
+	daemon, err := broker.NewDaemon(broker.Config{
+		Addr: *addr, PublishHost: "localhost", Certs: mine, Validator: who, Authorizer: rules,
+		MaxHandshakesPerAddress: 256, // all clients are at one address here
+	})
 	check(err)
 	uri, err := daemon.Register("adder", &Adder{})
 	check(err)
