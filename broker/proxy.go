@@ -69,7 +69,8 @@ func (p *Proxy) Connect(ctx context.Context) (Connection, error) {
 //
 // The method runs at most once. Only if the connection was lost and the method
 // is declared idempotent on both sides, or has certainly not run, is it called
-// again, on a new connection, until the time is up.
+// again, on a new connection, until the time is up or the daemon could not be reached
+// for some seconds.
 //
 // The error is an *Error, or a *ConnectionDeniedError.
 func (p *Proxy) Call(ctx context.Context, method string, result any, args ...any) error {

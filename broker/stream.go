@@ -26,7 +26,9 @@ import (
 //
 // One of the arguments may be an iter.Seq2[T, error] itself, if the method takes one. It
 // is pulled by a goroutine of its own while the loop runs, and the loop ends only after
-// that iterator has returned: one that waits for something should also heed ctx.
+// that iterator has returned: one that waits for something should also heed ctx. An item
+// has been taken when yield returns, here and in a method that yields, so that the next
+// one may use the same memory.
 func Stream[T any](ctx context.Context, p *Proxy, method string, args ...any) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		plain, push, err := splitStream(args)
