@@ -129,7 +129,7 @@ var inTests = map[string]row{
 
 // example reports whether a package is an example. Examples import what users can, and
 // what other examples share, without an entry each.
-func example(pkg string) bool { return strings.HasPrefix(pkg, "examples/") }
+func example(pkg string) bool { return strings.HasPrefix(pkg+"/", "examples/") }
 
 func forExamples(i string) bool {
 	return i == "broker" || i == "certs" || i == "codec" || i == "validator" || example(i) ||
