@@ -31,6 +31,7 @@ func (e Effect) String() string {
 // one of the Roles, and for the Methods of the Objects. In all lists but Roles and
 // Issuers, "*" stands for everything and "prefix*" for what begins so; there are no
 // other patterns.
+// Reading and writing an attribute A are the methods "get:A" and "set:A".
 type Rule struct {
 	// Name identifies the rule in decisions.
 	Name   string

@@ -209,14 +209,25 @@ func checkObjectPattern(s string) error {
 }
 
 // checkMethodPattern checks the name of a method, a Go identifier, or its beginning.
+// Reading and writing an attribute are methods too: "get:" or "set:" and its name.
 func checkMethodPattern(s string) error {
-	beginning, _, err := star("method", s)
+	name, all, err := star("method", s)
 	if err != nil {
 		return err
 	}
-	for _, r := range beginning {
+	for _, access := range []string{"get:", "set:"} {
+		attribute, is := strings.CutPrefix(name, access)
+		if !is {
+			continue
+		}
+		if name = attribute; name == "" && !all {
+			return failf(access+"NAME or "+access+"*", "the method %s names no attribute", quote(s))
+		}
+		break
+	}
+	for _, r := range name {
 		if r == utf8.RuneError || r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) {
-			return failf("", "the method %s has other characters than letters, digits and \"_\"", quote(s))
+			return failf("", "the method %s has other characters than letters, digits and \"_\", behind get: or set: for an attribute", quote(s))
 		}
 	}
 	return nil

@@ -30,6 +30,7 @@ func TestRules(t *testing.T) {
 		Rule{Name: "everybody", Effect: Allow, Identities: []string{"*"}, Objects: []string{"Pyro.Daemon"}, Methods: []string{"*"}},
 		Rule{Name: "no-close", Effect: Deny, Identities: []string{"*"}, Objects: []string{"*"}, Methods: []string{"Close*"}},
 		Rule{Name: "no-bob", Effect: Deny, Identities: []string{"bob"}, Objects: []string{"ledger-2"}, Methods: []string{"*"}},
+		Rule{Name: "attributes", Effect: Allow, Identities: []string{"bob"}, Objects: []string{"meter"}, Methods: []string{"get:*", "set:Limit"}},
 	))
 	for _, c := range []struct {
 		id             *Identity
@@ -58,6 +59,11 @@ func TestRules(t *testing.T) {
 		{bob, "Pyro.Daemon", "Ping", "everybody"},
 		{bob, "Pyro.Daemon", "Close", "-no-close"},
 		{bob, "", "", "-default"},
+		{bob, "meter", "get:Limit", "attributes"},
+		{bob, "meter", "get:Currency", "attributes"},
+		{bob, "meter", "set:Limit", "attributes"},
+		{bob, "meter", "set:Currency", "-default"},
+		{bob, "meter", "Limit", "-default"},
 	} {
 		d := rules.Authorize(t.Context(), Request{Identity: c.id, Object: c.object, Method: c.method, Kind: KindCall})
 		want, deny := strings.CutPrefix(c.rule, "-")
@@ -126,6 +132,9 @@ func TestNewRulesRefuses(t *testing.T) {
 		"regular expression":    {with(func(r *Rule) { r.Objects = []string{"o.+|x"} }), "other characters"},
 		"question mark":         {with(func(r *Rule) { r.Methods = []string{"Get?"} }), "other characters"},
 		"method with dot":       {with(func(r *Rule) { r.Methods = []string{"a.B"} }), "other characters"},
+		"no attribute":          {with(func(r *Rule) { r.Methods = []string{"get:"} }), "get:NAME"},
+		"attribute twice":       {with(func(r *Rule) { r.Methods = []string{"get:set:a"} }), "other characters"},
+		"attribute elsewhere":   {with(func(r *Rule) { r.Methods = []string{"put:a"} }), "other characters"},
 		"method bad UTF-8":      {with(func(r *Rule) { r.Methods = []string{"a\xff"} }), "other characters"},
 		"role with star":        {with(func(r *Rule) { r.Roles = []string{"*"} }), "other characters"},
 		"bad issuer":            {with(func(r *Rule) { r.Issuers = []string{"*"} }), "hexadecimal"},
