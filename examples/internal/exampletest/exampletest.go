@@ -15,8 +15,8 @@
 //	Your string length is: 6
 //	```
 //
-// Settings of the environment may stand before a command, a backslash continues a line.
-// Nothing else of a shell is understood.
+// Settings of the environment and "echo TEXT |" may stand before a command, a backslash
+// continues a line. Nothing else of a shell is understood.
 //
 // Two flags are what programs have in common. Each server takes -addr, where it
 // listens, and prints its URI as the first line of standard output. Each client that
@@ -204,10 +204,10 @@ func (e *Example) Output(c Command) string {
 	defer cancel()
 	cmd := e.cmd(ctx, c, c.calling(e.servers))
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(c.stdin), &out, &out
 	err := cmd.Run()
 	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() < 0 || err != nil && cmd.ProcessState.Success() {
-		e.t.Fatalf("%s: %v\n%s%s", c.line, err, &out, e.said())
+		e.t.Fatalf("%s: %v\n%s", c.line, err, &out)
 	}
 	if code := cmd.ProcessState.ExitCode(); code != 0 {
 		fmt.Fprintf(&out, "exit status %d\n", code)
@@ -219,7 +219,7 @@ func (e *Example) Output(c Command) string {
 func (e *Example) Compare(what, got, want string) {
 	e.t.Helper()
 	if got, want := e.plain(got), e.plain(want); got != want {
-		e.t.Errorf("%s\nprinted\n%s\nand the README has\n%s\n%s", what, got, want, e.said())
+		e.t.Errorf("%s\nprinted\n%s\nand the README has\n%s", what, got, want)
 	}
 }
 
@@ -232,15 +232,6 @@ func (e *Example) plain(text string) string {
 		text = h.pattern.ReplaceAllString(text, h.with)
 	}
 	return text
-}
-
-// said is what the servers have printed so far, for the message of a failure.
-func (e *Example) said() string {
-	var b strings.Builder
-	for _, p := range e.servers {
-		fmt.Fprintf(&b, "%s\nhas printed\n%s\nand on standard error\n%s\n", p.command.line, p.stdout.text(), p.stderr.text())
-	}
-	return b.String()
 }
 
 // cmd prepares a process with the arguments of c replaced.

@@ -52,6 +52,9 @@ func (e *Example) begin(c Command, args []string) *Process {
 	e.t.Cleanup(func() {
 		kill()
 		<-p.ended
+		if e.t.Failed() {
+			e.t.Logf("%s\nprinted in all\n%s\nand on standard error\n%s", c.line, p.stdout.text(), p.stderr.text())
+		}
 	})
 	return p
 }
@@ -145,7 +148,7 @@ func (p *Process) Printed() {
 
 func (p *Process) fail(format string, args ...any) {
 	p.e.t.Helper()
-	p.e.t.Fatalf("%s: %s\nit has printed\n%s\nand on standard error\n%s", p.command.line, fmt.Sprintf(format, args...), p.stdout.text(), p.stderr.text())
+	p.e.t.Fatalf("%s: %s", p.command.line, fmt.Sprintf(format, args...))
 }
 
 // output keeps what is written to it.
