@@ -9,32 +9,18 @@ import (
 
 func TestMain(m *testing.M) { leakcheck.Main(m) }
 
-func TestQuickstart(t *testing.T) {
-	t.Parallel()
-	exampletest.New(t, "quickstart").Play()
+// played are the sections of the README that are run as they stand there. The others
+// have tests of their own.
+var played = []string{
+	"quickstart", "quickstart-nons", "ssl", "authenticate", "user_passwd_auth", "denyhosts",
+	"callback", "factory", "sessions", "tlstest", "oneway",
 }
 
-func TestQuickstartNoNS(t *testing.T) {
-	t.Parallel()
-	exampletest.New(t, "quickstart-nons").Play()
-}
-
-func TestSSL(t *testing.T) {
-	t.Parallel()
-	exampletest.New(t, "ssl").Play()
-}
-
-func TestAuthenticate(t *testing.T) {
-	t.Parallel()
-	exampletest.New(t, "authenticate").Play()
-}
-
-func TestUserPasswdAuth(t *testing.T) {
-	t.Parallel()
-	exampletest.New(t, "user_passwd_auth").Play()
-}
-
-func TestDenyHosts(t *testing.T) {
-	t.Parallel()
-	exampletest.New(t, "denyhosts").Play()
+func TestPlay(t *testing.T) {
+	for _, name := range played {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			exampletest.New(t, name).Play()
+		})
+	}
 }
