@@ -41,17 +41,18 @@ func main() {
 	hall, err := client.Proxy(ctx, *uri)
 	check(err)
 
-	// The server calls the ear while this program waits for an answer. What fails in the
-	// ear is told to the server and, with CallbackErrors, here.
-	failed := func(method string, err error) { fmt.Printf("My %s failed: %v\n", method, err) }
-	check(hall.Call(ctx, "Listen", nil, broker.Callback("ear", Ear{}, broker.CallbackErrors(failed))))
+	// The server calls the ear while this program waits for its answer. What fails in the
+	// ear is told to the server and, with CallbackErrors, to this side.
+	failures := make(chan error, 1)
+	ear := broker.Callback("ear", Ear{}, broker.CallbackErrors(func(method string, err error) { failures <- err }))
+	check(hall.Call(ctx, "Listen", nil, ear))
 	var heard int
 	check(hall.Call(ctx, "Shout", &heard, "hello"))
 	fmt.Println("Who heard it:", heard)
 
 	err = hall.Call(ctx, "Shout", &heard, "hello!!!")
-	fmt.Println("The server's answer:", err)
-	fmt.Println("Still the same error:", errors.Is(err, callback.ErrTooLoud))
+	fmt.Println("My ear says:", <-failures)
+	fmt.Println("The server says the same:", errors.Is(err, callback.ErrTooLoud))
 
 	var there int
 	bouncer := new(callback.Bouncer)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -143,7 +144,15 @@ func (p *Process) End() string {
 // shows.
 func (p *Process) Printed() {
 	p.e.t.Helper()
-	p.e.Compare(p.command.line, p.stdout.text(), p.command.output)
+	got, want := p.stdout.text(), p.command.output
+	if p.e.unordered {
+		got, want = sorted(got), sorted(want)
+	}
+	p.e.Compare(p.command.line, got, want)
+}
+
+func sorted(text string) string {
+	return strings.Join(slices.Sorted(strings.Lines(text)), "")
 }
 
 func (p *Process) fail(format string, args ...any) {

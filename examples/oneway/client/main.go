@@ -40,9 +40,10 @@ func main() {
 		fmt.Println("Collected", bread)
 	}
 
-	// What becomes of a oneway call, nobody is told: not even that it has failed.
-	fmt.Println("A stone, without waiting:", oven.Oneway(ctx, "Bake", "stone"))
-	fmt.Println("A stone, with an answer: ", oven.Call(ctx, "Bake", nil, "stone"))
+	// What becomes of a oneway call, this program is not told: not even that it failed.
+	// Its log is, before Close returns.
+	fmt.Println("A stone, with an answer:", oven.Call(ctx, "Bake", nil, "stone"))
+	fmt.Println("A stone, without one:", oven.Oneway(ctx, "Bake", "stone"))
 }
 
 func check(err error) {

@@ -34,17 +34,18 @@ func main() {
 	var five sync.WaitGroup
 	client, shared := connect()
 	for range 5 {
-		five.Go(func() { add(ctx, shared, 9) })
+		five.Go(func() { add(ctx, shared, 10) })
 	}
 	five.Wait()
-	fmt.Println("Five goroutines in one session have come to", add(ctx, shared, 1))
+	fmt.Println("Five goroutines in one session have come to", count(ctx, shared))
 
 	var totals [5]int64
 	for i := range totals {
 		five.Go(func() {
 			client, own := connect()
 			defer client.Close()
-			totals[i] = add(ctx, own, 10)
+			add(ctx, own, 10)
+			totals[i] = count(ctx, own)
 		})
 	}
 	five.Wait()
@@ -57,12 +58,16 @@ func main() {
 	write(ctx, another, "over another one")
 }
 
-// add adds 1 to the session's counter n times, and returns what it has come to.
-func add(ctx context.Context, session *broker.Proxy, n int) (total int64) {
+// add adds 1 to the session's counter n times.
+func add(ctx context.Context, session *broker.Proxy, n int) {
 	for range n {
-		check(session.Call(ctx, "Add", &total))
+		check(session.Call(ctx, "Add", nil))
 	}
-	return total
+}
+
+func count(ctx context.Context, session *broker.Proxy) (n int64) {
+	check(session.Call(ctx, "Count", &n))
+	return n
 }
 
 func write(ctx context.Context, session *broker.Proxy, text string) {

@@ -25,7 +25,9 @@ type Session struct {
 	notes *Notes
 }
 
-func (s *Session) Add() int64 { return s.count.Add(1) }
+func (s *Session) Add() { s.count.Add(1) }
+
+func (s *Session) Count() int64 { return s.count.Load() }
 
 func (s *Session) Write(ctx context.Context, text string) string {
 	// Who calls is known from the certificate: nobody can say to be another.
