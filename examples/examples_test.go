@@ -19,11 +19,24 @@ func TestSSL(t *testing.T)            { t.Parallel(); exampletest.New(t, "ssl").
 func TestAuthenticate(t *testing.T)   { t.Parallel(); exampletest.New(t, "authenticate").Play() }
 func TestUserPasswdAuth(t *testing.T) { t.Parallel(); exampletest.New(t, "user_passwd_auth").Play() }
 func TestDenyHosts(t *testing.T)      { t.Parallel(); exampletest.New(t, "denyhosts").Play() }
-func TestCallback(t *testing.T)       { t.Parallel(); exampletest.New(t, "callback").Play() }
 func TestFactory(t *testing.T)        { t.Parallel(); exampletest.New(t, "factory").Play() }
 func TestSessions(t *testing.T)       { t.Parallel(); exampletest.New(t, "sessions").AnyOrder().Play() }
 func TestTLSTest(t *testing.T)        { t.Parallel(); exampletest.New(t, "tlstest").AnyOrder().Play() }
 func TestOneway(t *testing.T)         { t.Parallel(); exampletest.New(t, "oneway").Play() }
+
+func TestCallback(t *testing.T) {
+	t.Parallel()
+	e := exampletest.New(t, "callback")
+	server := e.Start("server")
+	bob := e.Begin("client -name bob@bank.example -listen")
+	bob.Wait("Listening\n")
+	e.Run("client")
+	bob.Kill()
+	bob.Printed()
+	e.Run("client -name alice@bank.example")
+	server.Stop()
+	server.Printed()
+}
 
 // TestReadme: each example stands in the table and has a section, in the same order.
 func TestReadme(t *testing.T) {

@@ -8,7 +8,10 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/pyrossl/pyrossl/broker"
 	"github.com/pyrossl/pyrossl/certs"
@@ -30,8 +33,10 @@ func main() {
 	log.SetFlags(0)
 	uri := flag.String("uri", "PYROSSL://localhost:7766/hall", "URI of the object")
 	name := flag.String("name", "alice@bank.example", "whose certificate in pki is used")
+	listen := flag.Bool("listen", false, "only listen, until ^C")
 	flag.Parse()
-	ctx := context.Background()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 
 	mine, err := certs.Load("pki/"+*name+".crt", "pki/"+*name+".key", "pki/ca.crt")
 	check(err)
@@ -43,9 +48,14 @@ func main() {
 
 	// The server calls the ear while this program waits for its answer. What fails in the
 	// ear is told to the server and, with CallbackErrors, to this side.
-	failures := make(chan error, 1)
+	failures := make(chan error, 10)
 	ear := broker.Callback("ear", Ear{}, broker.CallbackErrors(func(method string, err error) { failures <- err }))
 	check(hall.Call(ctx, "Listen", nil, ear))
+	if *listen {
+		fmt.Println("Listening")
+		<-ctx.Done()
+		return
+	}
 	var heard int
 	check(hall.Call(ctx, "Shout", &heard, "hello"))
 	fmt.Println("Who heard it:", heard)

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"maps"
 	"os"
 	"os/signal"
 	"sync"
@@ -32,33 +33,29 @@ func (h *Hall) Listen(ctx context.Context, listener *broker.Proxy) {
 	h.listeners[broker.Caller(ctx).Identity.Name] = listener
 }
 
-// Shout tells everybody, and returns how many have heard it.
-func (h *Hall) Shout(ctx context.Context, text string) (heard int, err error) {
-	from := broker.Caller(ctx).Identity.Name
+// Shout tells everybody, and returns how many have heard it and one of their complaints,
+// if there are any.
+func (h *Hall) Shout(ctx context.Context, text string) (heard int, complaint error) {
 	for name, listener := range h.all() {
-		err := listener.Call(ctx, "Hear", nil, from, text)
+		err := listener.Call(ctx, "Hear", nil, broker.Caller(ctx).Identity.Name, text)
 		switch {
 		case err == nil:
 			heard++
 		case errors.Is(err, callback.ErrTooLoud):
-			return heard, fmt.Errorf("%s complains: %w", name, err)
+			complaint = fmt.Errorf("%s complains: %w", name, err)
 		default:
 			fmt.Println(name, "does not listen any more")
 			h.drop(name, listener)
 		}
 	}
-	return heard, nil
+	return heard, complaint
 }
 
 // all copies the list: nobody holds a lock while a client takes its time.
 func (h *Hall) all() map[string]*broker.Proxy {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	all := make(map[string]*broker.Proxy)
-	for name, listener := range h.listeners {
-		all[name] = listener
-	}
-	return all
+	return maps.Clone(h.listeners)
 }
 
 func (h *Hall) drop(name string, listener *broker.Proxy) {
