@@ -18,8 +18,8 @@ var ErrTooLoud = errors.New("too loud")
 // Errors is given to both sides.
 var Errors = broker.Errors{"callback.too-loud": ErrTooLoud}
 
-// A Bouncer calls whoever calls it, until there were enough calls. No call returns
-// before the last one: with the last hop, 100 calls are in flight on one connection.
+// A Bouncer calls whoever calls it, until there were enough calls. None of them returns
+// before the last one: in the end 100 are in flight, on one connection.
 type Bouncer struct{ Count atomic.Int32 }
 
 func (b *Bouncer) Bounce(ctx context.Context, hop int, partner *broker.Proxy) error {

@@ -70,7 +70,7 @@ func (h *Hall) drop(name string, listener *broker.Proxy) {
 // calls came here.
 func (h *Hall) Bounce(ctx context.Context, partner *broker.Proxy) (int, error) {
 	mine := new(callback.Bouncer)
-	err := mine.Bounce(ctx, 0, partner)
+	err := mine.Bounce(ctx, 1, partner)
 	return int(mine.Count.Load()), err
 }
 

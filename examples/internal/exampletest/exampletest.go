@@ -166,24 +166,24 @@ func (e *Example) Play() {
 	}
 }
 
-// Command finds a command of the section by the text that it begins with, behind
-// "go run ./examples/NAME/".
-func (e *Example) Command(prefix string) Command {
+// Command finds a command of the section by what stands behind
+// "go run ./examples/NAME/", such as "client -login guest".
+func (e *Example) Command(program string) Command {
 	e.t.Helper()
 	for _, c := range e.section.commands() {
-		if strings.HasPrefix(strings.TrimPrefix(c.line, "go run ./examples/"+e.section.name+"/"), prefix) {
+		if strings.HasSuffix(c.line, "go run ./examples/"+e.section.name+"/"+program) {
 			return c
 		}
 	}
-	e.t.Fatalf("the README's section %s has no command %q", e.section.name, prefix)
+	e.t.Fatalf("the README's section %s does not run %q", e.section.name, program)
 	panic("unreachable")
 }
 
 // Start starts a command of the section, see [Example.Command], and waits for the URI
 // that it prints.
-func (e *Example) Start(prefix string) *Process {
+func (e *Example) Start(program string) *Process {
 	e.t.Helper()
-	return e.start(e.Command(prefix))
+	return e.start(e.Command(program))
 }
 
 func (e *Example) start(c Command) *Process {
@@ -199,9 +199,9 @@ func (e *Example) start(c Command) *Process {
 
 // Run runs a command of the section to its end, see [Example.Command], and compares
 // what it prints.
-func (e *Example) Run(prefix string) {
+func (e *Example) Run(program string) {
 	e.t.Helper()
-	e.play(e.Command(prefix))
+	e.play(e.Command(program))
 }
 
 func (e *Example) play(c Command) {

@@ -26,9 +26,9 @@ type Process struct {
 }
 
 // Begin starts a client of the section, see [Example.Command], that is not waited for.
-func (e *Example) Begin(prefix string) *Process {
+func (e *Example) Begin(program string) *Process {
 	e.t.Helper()
-	c := e.Command(prefix)
+	c := e.Command(program)
 	return e.begin(c, c.calling(e.servers))
 }
 

@@ -43,7 +43,8 @@ func main() {
 	// What becomes of a oneway call, this program is not told: not even that it failed.
 	// Its log is, before Close returns.
 	fmt.Println("A stone, with an answer:", oven.Call(ctx, "Bake", nil, "stone"))
-	fmt.Println("A stone, without one:", oven.Oneway(ctx, "Bake", "stone"))
+	fmt.Println("A stone, without one.")
+	check(oven.Oneway(ctx, "Bake", "stone"))
 }
 
 func check(err error) {
