@@ -58,18 +58,23 @@ func (o Options) check() (Options, error) {
 		o.Name = "Pyrossl CA " + hex.EncodeToString(b[:])
 	}
 	// " intermediate" is added; RFC 5280, appendix A.1, has 64 characters.
-	if len(o.Name) > 50 || strings.IndexFunc(o.Name, func(r rune) bool { return r < ' ' || r > '~' }) >= 0 {
-		return o, reasonf("name %q of a CA: want at most 50 printable ASCII characters", o.Name)
+	if len(o.Name) > maxCAName || strings.IndexFunc(o.Name, func(r rune) bool { return r < ' ' || r > '~' }) >= 0 {
+		return o, reasonf("name %q of a CA: want at most %d printable ASCII characters", o.Name, maxCAName)
 	}
 	return o, nil
 }
+
+const maxCAName = 50
 
 // CA signs leaves. Its methods may be called from many goroutines.
 type CA struct {
 	root         *x509.Certificate
 	intermediate *x509.Certificate
-	key          *certs.PrivateKey // of intermediate
-	issuer       *softcas.SoftCAS  // signs with key
+	key          *certs.PrivateKey   // of intermediate
+	issuer       *softcas.SoftCAS    // signs with key
+	trusted      []*x509.Certificate // root, and another one while the CA is rolled
+	revoked      *Revocation         // of intermediate, else nil
+	ledger       *ledger             // of its directory, else nil
 }
 
 func assemble(root, intermediate *x509.Certificate, key *certs.PrivateKey) (*CA, error) {
@@ -77,10 +82,11 @@ func assemble(root, intermediate *x509.Certificate, key *certs.PrivateKey) (*CA,
 	if err != nil {
 		return nil, &failure{Reason: fmt.Sprintf("cannot set up the CA: %v", err), Err: err}
 	}
-	return &CA{root: root, intermediate: intermediate, key: key, issuer: issuer}, nil
+	return &CA{root: root, intermediate: intermediate, key: key, issuer: issuer, trusted: []*x509.Certificate{root}}, nil
 }
 
-// Root gives the certificate to trust.
+// Root gives the certificate to trust. While the CA is rolled, what it issues names
+// another one beside it, in Issued.Roots.
 func (c *CA) Root() *x509.Certificate { return c.root }
 
 // Intermediate gives the certificate that signs leaves.
@@ -113,11 +119,11 @@ func newCA(o Options) (*newborn, error) {
 	if err != nil {
 		return nil, &failure{Reason: fmt.Sprintf("cannot set up a CA: %v", err), Err: err}
 	}
-	root, rootKey, err := authority(creator, o, "root", nil)
+	root, rootKey, err := authority(creator, o, "root", RootTTL, nil)
 	if err != nil {
 		return nil, err
 	}
-	intermediate, key, err := authority(creator, o, "intermediate", root)
+	intermediate, key, err := authority(creator, o, "intermediate", IntermediateTTL, root)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +136,7 @@ func newCA(o Options) (*newborn, error) {
 
 // authority makes the root, without a parent, or the intermediate below it. The
 // intermediate repeats the constraints of the root, for those who trust it alone.
-func authority(creator *softcas.SoftCAS, o Options, role string, parent *apiv1.CreateCertificateAuthorityResponse) (*apiv1.CreateCertificateAuthorityResponse, newKey, error) {
+func authority(creator *softcas.SoftCAS, o Options, role string, life time.Duration, parent *apiv1.CreateCertificateAuthorityResponse) (*apiv1.CreateCertificateAuthorityResponse, newKey, error) {
 	t := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: o.Name + " " + role},
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
@@ -139,11 +145,11 @@ func authority(creator *softcas.SoftCAS, o Options, role string, parent *apiv1.C
 		MaxPathLen:            1, // the intermediate
 	}
 	r := &apiv1.CreateCertificateAuthorityRequest{
-		Type: apiv1.RootCA, Template: t, Lifetime: RootTTL, Backdate: backdate, Parent: parent, CreateKey: o.KeyType.request(),
+		Type: apiv1.RootCA, Template: t, Lifetime: life, Backdate: backdate, Parent: parent, CreateKey: o.KeyType.request(),
 	}
 	if parent != nil {
 		t.MaxPathLen, t.MaxPathLenZero = 0, true
-		r.Type, r.Lifetime = apiv1.IntermediateCA, IntermediateTTL
+		r.Type = apiv1.IntermediateCA
 	}
 	if err := constrain(t, o.Permit); err != nil {
 		return nil, newKey{}, err
@@ -158,7 +164,9 @@ func authority(creator *softcas.SoftCAS, o Options, role string, parent *apiv1.C
 
 // Issued is a leaf with its key.
 type Issued struct {
-	Request Request             // as it was understood: canonical and with defaults
+	// Request is as it was understood: canonical and with defaults. Its TTL is shorter
+	// than what was asked for when the CA ends before.
+	Request Request
 	Chain   []*x509.Certificate // leaf and intermediate
 	Key     *certs.PrivateKey   // of the leaf
 	Roots   []*x509.Certificate // what peers must trust
@@ -180,13 +188,27 @@ func (i *Issued) Material() (*certs.Material, error) {
 	return certs.NewMaterial(i.Chain, i.Key, i.Roots)
 }
 
-// Issue makes a key and signs a certificate for it. It writes nothing.
+// Issue makes a key and signs a certificate for it. It writes nothing. A certificate
+// that would outlive the intermediate ends with it.
 func (c *CA) Issue(r Request) (*Issued, error) {
+	return c.issue(r, nil)
+}
+
+// issue is Issue for a key that is there, if it is not nil: one that its caller has
+// found not to be revoked.
+func (c *CA) issue(r Request, has *certs.PrivateKey) (*Issued, error) {
 	r, err := r.canonical()
 	if err != nil {
 		return nil, err
 	}
-	if err := c.outlives(r.TTL); err != nil {
+	if c.revoked != nil {
+		return nil, &failure{Reason: fmt.Sprintf("the intermediate %s was revoked on %s", c.intermediate.Subject, day(c.revoked.At)), Fix: "make another one: mkcerts renew --ca", Err: ErrRevoked}
+	}
+	if p := c.ledger.principal(r.SANs); p != nil {
+		return nil, &failure{Reason: fmt.Sprintf("%s was revoked on %s: daemons refuse whoever proves it", p.Principal, day(p.At)),
+			Fix: "to admit it again: mkcerts revoke --lift " + p.Principal, Err: ErrRevoked}
+	}
+	if r.TTL, err = c.within(r.TTL); err != nil {
 		return nil, err
 	}
 	limits := permitted(c.root)
@@ -195,9 +217,11 @@ func (c *CA) Issue(r Request) (*Issued, error) {
 			return nil, mend(reasonf("the CA may not sign for %s: %s is limited to %s", san, c.root.Subject, strings.Join(limits, ", ")), "make another CA in a directory of its own")
 		}
 	}
-	key, err := generate(r.KeyType)
-	if err != nil {
-		return nil, err
+	key := newKey{PrivateKey: has, encode: func([]byte) ([]byte, error) { return nil, reasonf("internal error: the key is not a new one") }}
+	if has == nil {
+		if key, err = generate(r.KeyType); err != nil {
+			return nil, err
+		}
 	}
 	t, err := c.template(r)
 	if err != nil {
@@ -212,19 +236,37 @@ func (c *CA) Issue(r Request) (*Issued, error) {
 	if err := verify(chain, c.root); err != nil {
 		return nil, &failure{Reason: fmt.Sprintf("the certificate would not verify: %v", err), Err: err}
 	}
-	return &Issued{Request: r, Chain: chain, Key: key.PrivateKey, Roots: []*x509.Certificate{c.root}, keyPEM: func() ([]byte, error) { return key.encode(nil) }}, nil
+	return &Issued{Request: r, Chain: chain, Key: key.PrivateKey, Roots: slices.Clone(c.trusted), keyPEM: func() ([]byte, error) { return key.encode(nil) }}, nil
 }
 
-// outlives refuses a time that ends after the CA does: peers would not wait for it.
-func (c *CA) outlives(ttl time.Duration) error {
-	end := time.Now().Add(ttl)
-	for _, a := range []*x509.Certificate{c.intermediate, c.root} {
-		if end.After(a.NotAfter) {
-			return mend(reasonf("a certificate for %v would outlive the CA: %s ends on %s", ttl, a.Subject, day(a.NotAfter)),
-				"ask for a shorter time, or make another CA in a directory of its own")
-		}
+// within gives how long a certificate can be valid that was asked for so long: no
+// longer than the CA, since peers will not accept it then. What no intermediate of
+// this CA would allow is refused.
+func (c *CA) within(ttl time.Duration) (time.Duration, error) {
+	if life := c.intermediate.NotAfter.Sub(c.intermediate.NotBefore) - backdate; ttl > life {
+		return 0, mend(reasonf("a certificate for %v would outlive the CA: its intermediates are valid for %v", ttl, life), "ask for a shorter time")
 	}
-	return nil
+	left := time.Until(c.end()).Truncate(time.Second)
+	if left < minTTL {
+		return 0, mend(reasonf("a certificate for %v would outlive the CA: %s ends on %s", ttl, c.intermediate.Subject, day(c.end())), "%s", c.wayOn())
+	}
+	return min(ttl, left), nil
+}
+
+// end is when nothing that the intermediate has signed is accepted any more.
+func (c *CA) end() time.Time {
+	if c.root.NotAfter.Before(c.intermediate.NotAfter) {
+		return c.root.NotAfter
+	}
+	return c.intermediate.NotAfter
+}
+
+// wayOn is what to do when the CA ends.
+func (c *CA) wayOn() string {
+	if time.Until(c.root.NotAfter) < IntermediateTTL/4 {
+		return "roll to another CA: mkcerts ca roll"
+	}
+	return "renew the intermediate: mkcerts renew --ca"
 }
 
 // template is the certificate of a request before it is signed.

@@ -86,19 +86,41 @@ func TestEnsureRenews(t *testing.T) {
 	})
 }
 
-// A CA that has expired says so, and what to do.
-func TestEnsureWithAnExpiredCA(t *testing.T) {
+// A certificate ends with its CA at the latest, and what was asked for is not
+// forgotten. When the intermediate has ended, another one takes its place, in the same
+// directory.
+func TestEnsureAtTheEndOfTheCA(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		ensure(t, dir, server("a"), EnsureOptions{}, Issue)
+		r := server("a")
+		r.TTL = 30 * 24 * time.Hour
+		ensure(t, dir, r, EnsureOptions{}, Issue)
+		authority, err := Open(dir, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end := authority.Intermediate().NotAfter
 		time.Sleep(IntermediateTTL - time.Hour)
-		_, err := Ensure(dir, server("b"), EnsureOptions{})
-		wantError(t, err, "would outlive the CA", "make another CA")
+		res := ensure(t, dir, r, EnsureOptions{}, Renew)
+		if res.Entry.NotAfter.After(end) || !strings.Contains(res.Warning, "the CA ends then") || !strings.Contains(res.Warning, "mkcerts renew --ca") {
+			t.Errorf("valid until %v, warning %q; the CA ends on %v", res.Entry.NotAfter, res.Warning, end)
+		}
 		time.Sleep(2 * time.Hour)
 		_, err = Ensure(dir, server("b"), EnsureOptions{})
-		wantError(t, err, "expired", "make another CA")
+		wantError(t, err, "expired", "mkcerts renew --ca")
 		if exists(filepath.Join(dir, "b.crt")) || exists(filepath.Join(dir, "b.key")) {
 			t.Error("something was written")
+		}
+		if _, err := RenewIntermediate(dir, RenewOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		ensure(t, dir, server("b"), EnsureOptions{}, Issue)
+		all, err := RenewLeaves(dir, []string{"a"}, RenewOptions{})
+		if err != nil || len(all) != 1 {
+			t.Fatalf("renewed %+v, %v", all, err)
+		}
+		if got := all[0].Entry.NotAfter.Sub(all[0].Entry.NotBefore) - backdate; got != r.TTL || all[0].Warning != "" {
+			t.Errorf("the next one is valid for %v (%q), want the %v that were asked for", got, all[0].Warning, r.TTL)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 
 	"github.com/pyrossl/pyrossl/certs"
 )
@@ -20,6 +21,12 @@ var (
 	ErrRequest = errors.New("request")
 	// ErrPassphrase means that a key is encrypted and was not opened.
 	ErrPassphrase = errors.New("passphrase")
+	// ErrRevoked means that a certificate, its key or its CA was revoked.
+	ErrRevoked = errors.New("revoked")
+	// ErrUnknown means that a CA's directory knows no such certificate.
+	ErrUnknown = errors.New("unknown")
+	// ErrInUse means that certificates in use hang on what was to be removed.
+	ErrInUse = errors.New("in use")
 )
 
 // failure is the error of this package: what is wrong and how to mend it, without a
@@ -34,6 +41,17 @@ func reasonf(format string, args ...any) *failure {
 func mend(e *failure, format string, args ...any) *failure {
 	e.Fix = fmt.Sprintf(format, args...)
 	return e
+}
+
+// withFix adds a way out where there is none.
+func withFix(err error, fix string) error {
+	e, ok := err.(*failure)
+	if !ok || e.Fix != "" {
+		return err
+	}
+	of := *e
+	of.Fix = fix
+	return &of
 }
 
 // asRequest makes an error one of what was asked for.
@@ -52,10 +70,18 @@ func asRequest(err error) error {
 
 // fileError is about a file that could not be read or written.
 func fileError(path, what string, err error) error {
+	return &failure{File: path, Reason: what + ": " + cause(err), Err: err}
+}
+
+// cause is the text of an error about a file whose path is said already.
+func cause(err error) string {
 	var pe *fs.PathError
-	cause := err
-	if errors.As(err, &pe) {
-		cause = pe.Err // the path is in the text already
+	var le *os.LinkError
+	switch {
+	case errors.As(err, &pe):
+		err = pe.Err
+	case errors.As(err, &le):
+		err = le.Err
 	}
-	return &failure{File: path, Reason: fmt.Sprintf("%s: %v", what, cause), Err: err}
+	return err.Error()
 }

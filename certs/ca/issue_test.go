@@ -165,7 +165,7 @@ func TestIssueRefuses(t *testing.T) {
 		"cannot be valid for 1s":         func(r *Request) { r.TTL = time.Second },
 		"would outlive the CA":           func(r *Request) { r.TTL = IntermediateTTL + time.Hour },
 		"for 2562047h47m16s would":       func(r *Request) { r.TTL = 1<<63 - 1 },
-		"ends on":                        func(r *Request) { r.TTL = RootTTL },
+		"are valid for 17520h0m0s":       func(r *Request) { r.TTL = RootTTL },
 		`e-mail name "a@b@c" does not h`: func(r *Request) { r.SANs = append(r.SANs, "a@b@c") },
 	} {
 		r := good

@@ -42,3 +42,25 @@ func syncDir(dir string) error {
 	}
 	return nil
 }
+
+// giveTo makes a file that of the owner and group of another one. A group is not
+// insisted on where it gives no rights.
+func giveTo(path string, old fs.FileInfo) error {
+	want, ok := old.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	is, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || is.Uid == want.Uid && is.Gid == want.Gid {
+		return nil
+	}
+	err = os.Chown(path, int(want.Uid), int(want.Gid))
+	if err != nil && is.Uid == want.Uid && old.Mode().Perm()&0o070 == 0 {
+		return nil
+	}
+	return err
+}

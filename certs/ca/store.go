@@ -21,12 +21,21 @@ const (
 	indexFile = "index.jsonl"
 	lockFile  = ".lock"
 
-	// TrustFile holds the root: what programs are given as their CA file.
+	// TrustFile holds the root: what programs are given as their CA file. While a CA is
+	// rolled, it holds the old root and the new one.
 	TrustFile = "ca.crt"
+	// CRLFile holds the revocation lists, once there are any.
+	CRLFile = "crl.pem"
+	// DenyFile says the same as a deny list of package certs, and holds keys and names
+	// that were revoked too.
+	DenyFile = "deny.list"
 )
 
 // Exists reports whether a directory has a CA.
-func Exists(dir string) bool { return exists(filepath.Join(dir, rootCert)) }
+func Exists(dir string) bool {
+	// Once it was rolled, the files of the first authority may be gone.
+	return exists(filepath.Join(dir, rootCert)) || exists(filepath.Join(dir, authoritiesFile))
+}
 
 // Create makes a CA in a directory, which must have none. The error wraps
 // ErrExists when it has one.
@@ -94,33 +103,45 @@ func create(dir string, o Options) (*CA, error) {
 	return made.CA, nil
 }
 
-// Open reads the CA in a directory. The passphrase is asked for only when the key
-// is encrypted. The root's key is not needed. The error wraps ErrNoCA when there is
-// no CA.
+// Open reads the CA in a directory, with the intermediate that signs leaves now. The
+// passphrase is asked for only when the key is encrypted. The root's key is not needed.
+// The error wraps ErrNoCA when there is no CA.
 func Open(dir string, passphrase func() ([]byte, error)) (*CA, error) {
-	if !Exists(dir) {
-		return nil, &failure{File: filepath.Join(dir, rootCert), Reason: "there is no CA in this directory", Fix: "mkcerts init", Err: ErrNoCA}
-	}
-	root, err := readCert(filepath.Join(dir, rootCert))
+	s, err := openSite(dir)
 	if err != nil {
 		return nil, err
 	}
-	intermediate, err := readCert(filepath.Join(dir, interCert))
+	return s.open(s.issuing(), passphrase)
+}
+
+// open gives the CA that signs with the intermediate of an authority.
+func (s *site) open(a *authorityCerts, passphrase func() ([]byte, error)) (*CA, error) {
+	if err := verify([]*x509.Certificate{a.intermediate}, a.root); err != nil {
+		of := &CA{root: a.root, intermediate: a.intermediate}
+		return nil, &failure{File: a.path(interCert), Reason: fmt.Sprintf("%s does not vouch for it: %v", rootCert, err), Fix: of.wayOn(), Err: err}
+	}
+	key, err := readKeyOf(a.path(interKey), a.intermediate, interCert, passphrase)
 	if err != nil {
 		return nil, err
 	}
-	if err := verify([]*x509.Certificate{intermediate}, root); err != nil {
-		return nil, &failure{File: filepath.Join(dir, interCert), Reason: fmt.Sprintf("%s does not vouch for it: %v", rootCert, err), Fix: "make another CA in a directory of its own", Err: err}
+	c, err := assemble(a.root, a.intermediate, key)
+	if err != nil {
+		return nil, err
 	}
-	path := filepath.Join(dir, interKey)
+	c.trusted, c.ledger, c.revoked = s.trusted(), s.ledger, s.ledger.revokedAuthority(a)
+	return c, nil
+}
+
+// readKeyOf reads the key of a certificate; name is what that is called.
+func readKeyOf(path string, c *x509.Certificate, name string, passphrase func() ([]byte, error)) (*certs.PrivateKey, error) {
 	key, err := readKey(path, passphrase)
 	if err != nil {
 		return nil, err
 	}
-	if pub, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !pub.Equal(intermediate.PublicKey) {
-		return nil, &failure{File: path, Reason: "it is not the key of " + interCert}
+	if pub, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !pub.Equal(c.PublicKey) {
+		return nil, &failure{File: path, Reason: "it is not the key of " + name}
 	}
-	return assemble(root, intermediate, key)
+	return key, nil
 }
 
 func readCert(path string) (*x509.Certificate, error) {
@@ -131,10 +152,18 @@ func readCert(path string) (*x509.Certificate, error) {
 	return all[0], nil
 }
 
-func readChain(path string) ([]*x509.Certificate, error) {
+func readAll(path string) ([]byte, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fileError(path, "cannot be read", err)
+	}
+	return data, nil
+}
+
+func readChain(path string) ([]*x509.Certificate, error) {
+	data, err := readAll(path)
+	if err != nil {
+		return nil, err
 	}
 	all, err := certs.ParseCertificates(data)
 	if err != nil {

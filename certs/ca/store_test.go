@@ -2,6 +2,7 @@ package ca
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"os"
@@ -78,11 +79,37 @@ func snapshot(t *testing.T, dir string) (all []string) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if e.Name() != lockFile {
+		if e.Name() != lockFile && !e.IsDir() {
 			all = append(all, e.Name()+"\n"+readFile(t, filepath.Join(dir, e.Name())))
 		}
 	}
 	return all
+}
+
+// snapshotTree is snapshot with the directories below.
+func snapshotTree(t *testing.T, dir string) (all []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			all = append(all, e.Name()+"/")
+			all = append(all, snapshotTree(t, filepath.Join(dir, e.Name()))...)
+		}
+	}
+	return append(all, snapshot(t, dir)...)
+}
+
+// rootIn gives the root that signs in a directory.
+func rootIn(t *testing.T, dir string) *x509.Certificate {
+	t.Helper()
+	c, err := Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Root()
 }
 
 func TestNoTemporaryFilesStay(t *testing.T) {
