@@ -75,10 +75,15 @@ func (a *app) issue(name string, f *issueFlags) error {
 		return err
 	}
 	if f.json {
-		return a.printJSON(issued{string(res.Action), f.dryRun, res.MadeCA, res.Cert, res.Key, res.CA, res.Entry})
+		return a.printJSON(issuedOf(res, f.dryRun))
 	}
 	a.tellIssued(res, f)
+	a.warn(res.Warning)
 	return nil
+}
+
+func issuedOf(res ca.Result, dryRun bool) issued {
+	return issued{string(res.Action), dryRun, res.MadeCA, res.Cert, res.Key, res.CA, res.Entry, res.Warning}
 }
 
 // issued is the result as JSON.
@@ -90,6 +95,8 @@ type issued struct {
 	Key    string   `json:"key"`
 	CA     string   `json:"ca"`
 	Leaf   ca.Entry `json:"certificate"`
+	// Warning is that it is valid for less long than was asked for.
+	Warning string `json:"warning,omitempty"`
 }
 
 func (a *app) tellIssued(res ca.Result, f *issueFlags) {

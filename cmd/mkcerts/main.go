@@ -2,8 +2,9 @@
 // nothing to certificates that work.
 //
 // mkcerts issue makes the CA when there is none, and the certificate that is asked
-// for; to run it twice changes nothing. init, list, inspect and verify do what they
-// say. `mkcerts help COMMAND` has a worked example for each.
+// for; to run it twice changes nothing. renew, revoke, crl and ca roll see it through its
+// life, and that of the CA; init, list, inspect and verify do what they say.
+// `mkcerts help COMMAND` has a worked example for each.
 package main
 
 import (
@@ -48,15 +49,27 @@ func (a *app) run(args []string) int {
 	if err == nil {
 		return exitDone
 	}
-	text, hint, code := explain(err)
-	a.say("error: %s", text)
-	if hint == "" && code == exitUsage {
-		hint = "see: mkcerts help"
-	}
-	if hint != "" {
-		a.say("hint: %s", hint)
+	code := exitDone
+	for _, err := range apart(err) {
+		text, hint, c := explain(err)
+		a.say("error: %s", text)
+		if hint == "" && c == exitUsage {
+			hint = "see: mkcerts help"
+		}
+		if hint != "" {
+			a.say("hint: %s", hint)
+		}
+		code = max(code, c)
 	}
 	return code
+}
+
+// apart gives the errors that errors.Join has joined.
+func apart(err error) []error {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		return all.Unwrap()
+	}
+	return []error{err}
 }
 
 // say writes one line for a person. Names come from certificates, so that nothing in
@@ -115,7 +128,11 @@ const rootHelp = `Make and look at certificates for PYROSSL daemons and clients.
 Commands:
   issue       make a certificate, and the CA when there is none
   init        make a CA
-  list        list what a CA has issued
+  renew       give certificates another life, with another key
+  revoke      have a certificate refused from now on
+  crl         write the revocation lists
+  ca roll     replace the CA by another one while everything goes on
+  list        list what a CA has issued, and what has become of it
   inspect     show a certificate, and who it makes its holder to a broker
   verify      check a certificate as its peers will
   completion  print a completion script for your shell
@@ -160,25 +177,35 @@ func (a *app) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return wrongUsage("see: "+c.CommandPath()+" --help", "%v", err)
 	})
-	root.AddCommand(a.issueCommand(), a.initCommand(), a.listCommand(), a.inspectCommand(), a.verifyCommand())
-	for _, c := range append(root.Commands(), root) {
-		c.DisableFlagsInUseLine = true
-		c.Flags().SortFlags = false
-		c.Flags().BoolP("help", "h", false, "show this")
-		complete(c)
-	}
+	root.AddCommand(a.issueCommand(), a.initCommand(), a.renewCommand(), a.revokeCommand(), a.crlCommand(), a.caCommand(),
+		a.listCommand(), a.inspectCommand(), a.verifyCommand())
+	prepare(root)
 	return root
+}
+
+// prepare sets what all commands have in common.
+func prepare(c *cobra.Command) {
+	c.DisableFlagsInUseLine = true
+	c.Flags().SortFlags = false
+	c.Flags().BoolP("help", "h", false, "show this")
+	complete(c)
+	for _, sub := range c.Commands() {
+		prepare(sub)
+	}
 }
 
 // complete tells the shell what the values of flags may be. A flag that a command
 // does not have cannot be completed: that error is no news.
 func complete(c *cobra.Command) {
 	for _, dir := range []string{"dir", "out"} {
-		_ = c.MarkFlagDirname(dir)
+		if f := c.Flag(dir); f != nil && strings.HasPrefix(f.Usage, "`DIR`") {
+			_ = c.MarkFlagDirname(dir)
+		}
 	}
 	kinds := []cobra.Completion{"ecdsa", string(ca.Ed25519), string(ca.RSA2048), string(ca.RSA3072), string(ca.RSA4096)}
 	_ = c.RegisterFlagCompletionFunc("key-type", cobra.FixedCompletions(kinds, cobra.ShellCompDirectiveNoFileComp))
-	for _, name := range []string{"dns", "ip", "uri", "email", "host", "client", "ttl", "renew-before", "name", "permit"} {
+	_ = c.RegisterFlagCompletionFunc("reason", cobra.FixedCompletions(strings.Fields(reasonNames(" ")), cobra.ShellCompDirectiveNoFileComp))
+	for _, name := range []string{"before", "dns", "ip", "uri", "email", "host", "client", "ttl", "renew-before", "name", "permit"} {
 		_ = c.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}
 }
