@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pyrossl/pyrossl/certs"
+	"github.com/pyrossl/pyrossl/certs/ca"
 	"github.com/pyrossl/pyrossl/validator"
 )
 
@@ -38,15 +39,24 @@ type facts struct {
 	DaysLeft    float64   `json:"days_left"`
 	SHA256      string    `json:"sha256"`      // of the certificate
 	SPKISHA256  string    `json:"spki_sha256"` // of its public key
+
+	// What the CA in --dir knows of it, if it is one of its certificates.
+
+	CA        string    `json:"ca,omitempty"`
+	State     ca.State  `json:"state,omitempty"`
+	RevokedAt time.Time `json:"revoked_at,omitzero"`
+	Reason    ca.Reason `json:"reason,omitempty"`
 }
 
 func (a *app) inspectCommand() *cobra.Command {
 	var asJSON bool
+	var dir string
 	c := &cobra.Command{
 		Use:   "inspect FILE [flags]",
 		Short: "show a certificate, and who it makes its holder to a broker",
 		Long: `Show the certificates in a PEM file: names, purposes, dates, and the identity that a
-broker without mapping rules derives from the first.`,
+broker without mapping rules derives from the first. Of those that the CA in DIR has
+issued, show also what has become of them: live, renewed, revoked, expired or cut off.`,
 		Example: "  mkcerts inspect pki/client.crt",
 		Args:    exactly(1, "a FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -58,14 +68,45 @@ broker without mapping rules derives from the first.`,
 			for _, c := range chain {
 				all = append(all, factsOf(c, chain))
 			}
+			a.addState(dir, all, chain)
 			if asJSON {
 				return a.printJSON(all)
 			}
 			return a.printFacts(all)
 		},
 	}
+	c.Flags().StringVar(&dir, "dir", "pki", "`DIR` of the CA that may have issued it")
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON array, one object a certificate")
 	return c
+}
+
+// addState adds what the CA in a directory knows, if there is one.
+func (a *app) addState(dir string, all []facts, chain []*x509.Certificate) {
+	if !ca.Exists(dir) {
+		return
+	}
+	for i, c := range chain {
+		e, err := ca.Look(dir, c)
+		if err != nil {
+			a.say("warning: what has become of it is not known: %s", strings.TrimPrefix(err.Error(), "certs: "))
+			return
+		}
+		if e != nil {
+			all[i].CA, all[i].State, all[i].RevokedAt, all[i].Reason = e.CA, e.State, e.RevokedAt, e.Reason
+		}
+	}
+}
+
+// stateText describes what has become of a certificate.
+func stateText(state ca.State, at time.Time, why ca.Reason) string {
+	if state != ca.StateRevoked {
+		return string(state)
+	}
+	text := "revoked on " + day(at)
+	if why != "" && why != ca.Unspecified {
+		text += " (" + string(why) + ")"
+	}
+	return text
 }
 
 func readChain(path string) ([]*x509.Certificate, error) {
@@ -185,6 +226,9 @@ func (a *app) printFacts(all []facts) error {
 			row("limited", or(strings.Join(f.Permitted, " "), "all")+prefixed(" but ", strings.Join(f.Excluded, " ")))
 		}
 		row("issuer", f.Issuer)
+		if f.State != "" {
+			row("state", stateText(f.State, f.RevokedAt, f.Reason)+", by "+f.CA)
+		}
 		row("serial", f.Serial)
 		row("key", f.Key+", "+or(strings.Join(f.KeyUsages, " "), "any use"))
 		row("key id", or(f.KeyID, "none")+prefixed(", signed by ", f.IssuerKeyID))

@@ -51,6 +51,39 @@ func TestExitCodes(t *testing.T) {
 		{"verify " + cert, exitDone},
 		{"verify " + cert + " --host b.example", exitFailed},
 		{"verify " + cert + " --client @", exitUsage},
+		{"verify " + cert + " --crl " + cert, exitFailed},
+		{"renew --dir " + dir, exitUsage},
+		{"renew a.example --all --dir " + dir, exitUsage},
+		{"renew a.example --ca --dir " + dir, exitUsage},
+		{"renew a.example --before 2/1 --dir " + dir, exitUsage},
+		{"renew a.example --dir " + dir, exitDone},
+		{"renew nobody --dir " + dir, exitFailed},
+		{"renew --all --before 1/3 --dir " + dir, exitDone}, // up to date
+		{"renew --ca --dir " + dir, exitDone},               // up to date
+		{"renew --ca --rekey=false --dir " + dir, exitUsage},
+		{"crl --dir " + dir, exitDone},
+		{"crl --ttl 1s --dir " + dir, exitUsage},
+		{"crl now --dir " + dir, exitUsage},
+		{"revoke --dir " + dir, exitUsage},
+		{"revoke a.example --reason sold --dir " + dir, exitUsage},
+		{"revoke a.example --intermediate --key --dir " + dir, exitUsage},
+		{"revoke a.example --lift --key --dir " + dir, exitUsage},
+		{"revoke a.example --lift --dir " + dir, exitFailed},
+		{"revoke nobody --dir " + dir, exitFailed},
+		{"ca --dir " + dir, exitUsage},
+		{"ca rol", exitUsage},
+		{"ca roll --dir " + dir, exitDone},
+		{"ca roll forward --dir " + dir, exitUsage},
+		{"ca roll reissue --dir " + dir, exitFailed},
+		{"ca roll remove --dir " + dir, exitDone}, // nothing to do
+		{"ca roll start --dir " + dir, exitDone},
+		{"ca roll add --name other --dir " + dir, exitUsage},
+		{"ca roll finish --dir " + dir, exitFailed},
+		{"ca roll re-issue --dir " + dir, exitDone},
+		{"ca roll finish --dir " + dir, exitDone},
+		{"revoke a.example --dir " + dir, exitDone},
+		{"revoke a.example --dir " + dir, exitDone}, // was already
+		{"renew a.example --dir " + dir, exitFailed},
 	} {
 		code, stdout, stderr := run(strings.Fields(c.args)...)
 		if code != c.want {
@@ -72,7 +105,8 @@ func TestExitCodes(t *testing.T) {
 
 // Help fits on a screen, and ends with an example that is taken as it stands.
 func TestHelp(t *testing.T) {
-	for _, command := range []string{"", "issue", "init", "list", "inspect", "verify"} {
+	for _, command := range []string{"", "issue", "init", "list", "inspect", "verify", "renew", "revoke", "crl",
+		"ca", "ca roll", "ca roll add", "ca roll reissue", "ca roll status", "ca roll remove"} {
 		code, text, stderr := run(strings.Fields("help " + command)...)
 		if code != exitDone || stderr != "" {
 			t.Errorf("help %s: exit code %d, %s", command, code, stderr)
@@ -113,6 +147,10 @@ func TestCompletion(t *testing.T) {
 		"__complete issue --out @":      {dirs},
 		"__complete list --dir @":       {dirs},
 		"__complete inspect @":          {files},
+		"__complete revoke --reason @":  {"keyCompromise", "superseded", noFiles},
+		"__complete renew --before @":   {noFiles},
+		"__complete ca roll @":          {"add", "reissue", "remove", "status", noFiles},
+		"__complete crl --out @":        {files},
 		"__complete verify --ca @":      {files},
 		"__complete ver@":               {"verify\tcheck a certificate", noFiles},
 	} {

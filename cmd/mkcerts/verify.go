@@ -19,7 +19,11 @@ import (
 	"github.com/pyrossl/pyrossl/validator"
 )
 
-type verifyFlags struct{ ca, host, client string }
+type verifyFlags struct {
+	ca, host, client, deny string
+	crls                   []string
+	json                   bool
+}
 
 func (a *app) verifyCommand() *cobra.Command {
 	var f verifyFlags
@@ -27,10 +31,11 @@ func (a *app) verifyCommand() *cobra.Command {
 		Use:   "verify FILE [flags]",
 		Short: "check a certificate as its peers will",
 		Long: `Check the certificate in FILE, with the intermediates behind it, as a daemon or a client
-at the other end of a connection would: purpose, dates, chain, and the host or identity.
-The key FILE.key beside it is checked to belong to it, if it is there.
+at the other end of a connection would: purpose, dates, chain, revocation, and the host
+or identity. The key FILE.key beside it is checked to belong to it, if it is there.
 
-Without --host or --client, it is checked for each purpose that it has. The chain is
+Without --host or --client, it is checked for each purpose that it has. Without --crl
+and --deny, the lists beside the trusted roots are used, if there are any. The chain is
 printed, and the first thing that is wrong.`,
 		Example: `  mkcerts verify pki/server.crt --host localhost
   mkcerts verify alice.crt --ca pki/ca.crt --client alice@bank.example`,
@@ -38,52 +43,103 @@ printed, and the first thing that is wrong.`,
 		RunE: func(_ *cobra.Command, args []string) error { return a.verify(args[0], &f) },
 	}
 	c.Flags().StringVar(&f.ca, "ca", "", "`FILE` with the trusted roots; ca.crt beside the certificate, or pki/ca.crt, when empty")
+	c.Flags().StringArrayVar(&f.crls, "crl", nil, "`FILE` with revocation lists; may be repeated")
+	c.Flags().StringVar(&f.deny, "deny", "", "`FILE` with a deny list")
 	c.Flags().StringVar(&f.host, "host", "", "as clients check a daemon whose URI has this `HOST`")
 	c.Flags().StringVar(&f.client, "client", "", "as a daemon checks a client whose identity is to be `ID`: alice@bank.example, or a URI")
+	c.Flags().BoolVar(&f.json, "json", false, "print the result as JSON")
 	return c
 }
 
 // verification is one run of verify.
 type verification struct {
-	path   string
-	f      *verifyFlags
-	client string // f.client as kind:value
-	chain  []*x509.Certificate
-	roots  []*x509.Certificate
+	path    string
+	f       *verifyFlags
+	client  string // f.client as kind:value
+	chain   []*x509.Certificate
+	roots   []*x509.Certificate
+	revoked *certs.Revocations // nil if there are no lists
+	entry   *ca.Entry          // what the CA beside the roots knows of it; may be nil
 }
 
 func (a *app) verify(path string, f *verifyFlags) error {
 	v := &verification{path: path, f: f}
-	var err error
+	if err := v.read(); err != nil {
+		return err
+	}
+	if !f.json {
+		a.printChain(v.chain, v.roots)
+	}
+	purposes := v.purposes()
+	failed := v.check(purposes)
+	if failed == nil {
+		failed = a.verifyKey(path, v.chain, v.roots)
+	}
+	if f.json {
+		if err := a.printJSON(v.verdict(purposes, failed)); err != nil {
+			return err
+		}
+	}
+	if failed != nil || f.json {
+		return failed
+	}
+	if names, err := validator.Principals(v.chain); err == nil && len(names) > 1 && slices.Contains(purposes, certs.ClientAuth) {
+		a.say("it has %d names: a broker takes it only where a mapping rule says who that is", len(names))
+	}
+	a.tellState(v.entry)
+	a.say("%s is good for %s, until %s", path, strings.Join(v.describe(purposes), " and "), day(v.chain[0].NotAfter))
+	return nil
+}
+
+// read reads the files.
+func (v *verification) read() (err error) {
+	f := v.f
 	if f.client != "" {
 		if v.client, err = ca.ParseSAN(f.client); err != nil {
 			return asUsage(err)
 		}
 	}
-	if v.chain, err = readChain(path); err != nil {
+	if v.chain, err = readChain(v.path); err != nil {
 		return err
 	}
 	if f.ca == "" {
-		if f.ca = filepath.Join(filepath.Dir(path), ca.TrustFile); !fileExists(f.ca) {
+		if f.ca = filepath.Join(filepath.Dir(v.path), ca.TrustFile); !fileExists(f.ca) {
 			f.ca = filepath.Join("pki", ca.TrustFile)
 		}
 	}
 	if v.roots, err = readChain(f.ca); err != nil {
 		return err
 	}
-	a.printChain(v.chain, v.roots)
-	purposes := v.purposes()
-	if err := v.check(purposes); err != nil {
+	if v.revoked, err = f.lists(); err != nil {
 		return err
 	}
-	if err := a.verifyKey(path, v.chain, v.roots); err != nil {
-		return err
+	if dir := filepath.Dir(f.ca); ca.Exists(dir) {
+		v.entry, err = ca.Look(dir, v.chain[0])
 	}
-	if names, err := validator.Principals(v.chain); err == nil && len(names) > 1 && slices.Contains(purposes, certs.ClientAuth) {
-		a.say("it has %d names: a broker takes it only where a mapping rule says who that is", len(names))
+	return err
+}
+
+// verdict is the result as JSON.
+type verdict struct {
+	File     string    `json:"file"`
+	Good     bool      `json:"good"`
+	Problem  string    `json:"problem,omitempty"`
+	Hint     string    `json:"hint,omitempty"`
+	For      []string  `json:"for"`
+	NotAfter time.Time `json:"not_after"`
+	Entry    *ca.Entry `json:"certificate,omitempty"` // what its CA knows of it
+	Chain    []facts   `json:"chain"`
+}
+
+func (v *verification) verdict(purposes []certs.Purpose, failed error) verdict {
+	r := verdict{File: v.path, Good: failed == nil, For: v.describe(purposes), NotAfter: v.chain[0].NotAfter.UTC(), Entry: v.entry}
+	if failed != nil {
+		r.Problem, r.Hint, _ = explain(failed)
 	}
-	a.say("%s is good for %s, until %s", path, v.describe(purposes), day(v.chain[0].NotAfter))
-	return nil
+	for _, c := range v.chain {
+		r.Chain = append(r.Chain, factsOf(c, v.chain))
+	}
+	return r
 }
 
 // check runs the checks in the order in which peers make them.
@@ -132,8 +188,8 @@ func (v *verification) purposes() (all []certs.Purpose) {
 	return all
 }
 
-func (v *verification) describe(purposes []certs.Purpose) string {
-	var all []string
+func (v *verification) describe(purposes []certs.Purpose) []string {
+	all := []string{}
 	for _, p := range purposes {
 		switch {
 		case p == certs.ClientAuth:
@@ -142,7 +198,7 @@ func (v *verification) describe(purposes []certs.Purpose) string {
 			all = append(all, "a server"+prefixed(" at ", v.f.host))
 		}
 	}
-	return strings.Join(all, " and ")
+	return all
 }
 
 func prefixed(prefix, s string) string {
@@ -160,13 +216,13 @@ func (v *verification) checkChain() error {
 	for _, c := range v.chain[1:] {
 		between.AddCert(c)
 	}
-	_, err := v.chain[0].Verify(x509.VerifyOptions{Roots: pool, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	chains, err := v.chain[0].Verify(x509.VerifyOptions{Roots: pool, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	hint := "use the roots of the CA that issued it, with the intermediates in " + v.path
 	last := v.chain[len(v.chain)-1]
 	var unknown x509.UnknownAuthorityError
 	switch {
 	case err == nil:
-		return nil
+		return v.checkRevocation(chains)
 	case errors.As(err, &unknown) && len(v.chain) == 1 && bytes.Equal(last.RawIssuer, last.RawSubject):
 		return v.wrong("have a CA issue it: mkcerts issue", "chain: it vouches for itself, and is not in %s", v.f.ca)
 	case errors.As(err, &unknown) && len(v.chain) == 1:
