@@ -56,7 +56,6 @@ type pairRun struct {
 	told    [2]bool // the peer knows
 	finish  [2]bool
 	over    [2]bool // End was called
-	bulk    [2]int  // bytes of large messages from each end that may be on their way
 }
 
 // modelLimits are small, and differ, so that they are reached and cannot be taken for
@@ -369,13 +368,6 @@ func (r *pairRun) items() {
 		r.p.note("item of call %d from the %s: %d bytes", h.c.tag, h.sender.name, size)
 		h.sender.item(h.out, h.send, h.ctx, size)
 	}
-}
-
-func (r *pairRun) index(e *modelEnd) int {
-	if e == r.ends[0] {
-		return 0
-	}
-	return 1
 }
 
 func (r *pairRun) takes() {

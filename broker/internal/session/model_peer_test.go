@@ -61,7 +61,6 @@ type madeCall struct {
 	answered bool
 	kind     byte // of the answer
 	payload  []byte
-	late     bool // its caller had gone before
 }
 
 // draft is the rest of a message of the peer that has begun.
