@@ -245,8 +245,8 @@ func (s *spec) peerHello(f specFrame) verdict {
 	if !ok || !is || !specOnly(m, 2) || !specOnly(limits, 4) {
 		return ends("hello that is no map of limits (§4.6)")
 	}
-	n := func(key uint64) int { v, _ := limits[key].(uint64); return int(min(v, 1<<40)) }
-	s.grants = specLimits{n(1), n(2), n(3)}
+	n := func(key uint64) int64 { v, _ := limits[key].(uint64); return int64(min(v, 1<<40)) }
+	s.grants = specLimits{int(n(1)), int(n(2)), int(n(3))}
 	switch {
 	case n(1) < 1 || n(1) > specSlots || n(2) < 65536 || n(3) < n(2):
 		return ends("hello with limits %+v (§4.4)", s.grants)
