@@ -38,7 +38,7 @@ func TestCallback(t *testing.T) {
 	server.Printed()
 }
 
-// TestReadme: each example stands in the table and has a section, in the same order.
+// TestReadme: each program stands in the table, and so does each section.
 func TestReadme(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	if err != nil {
