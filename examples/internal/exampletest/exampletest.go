@@ -15,8 +15,9 @@
 //	Your string length is: 6
 //	```
 //
-// Settings of the environment and "echo TEXT |" may stand before a command, a backslash
-// continues a line. Nothing else of a shell is understood.
+// An example that has no section there has a file NAME/README.md of its own, with the
+// same blocks. Settings of the environment and "echo TEXT |" may stand before a command,
+// a backslash continues a line. Nothing else of a shell is understood.
 //
 // Two flags are what programs have in common. Each server takes -addr, where it
 // listens, and prints its URI as the first line of standard output. Each client that
@@ -63,8 +64,9 @@ type hidden struct {
 	with    string
 }
 
-// New reads a section of README.md in the current directory, builds the programs that
-// it runs, and makes the certificates that the README has made before.
+// New reads a section of README.md in the current directory, or the example's own README,
+// builds the programs that it runs, and makes the certificates that README.md has made
+// before.
 func New(t testing.TB, name string) *Example {
 	t.Helper()
 	e := &Example{t: t, dir: t.TempDir()}
@@ -72,7 +74,12 @@ func New(t testing.TB, name string) *Example {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.section, err = findSection(string(text), name); err != nil {
+	if own, err := os.ReadFile(filepath.Join(name, "README.md")); err == nil {
+		e.section, err = parseSection(filepath.Join(name, "README.md"), name, string(own))
+		if err != nil {
+			t.Fatal(err)
+		}
+	} else if e.section, err = findSection(string(text), name); err != nil {
 		t.Fatal(err)
 	}
 	e.Hide(`\b[0-9A-Z]{4}-[0-9A-Z]{4}\b`, "INCIDENT")

@@ -28,24 +28,29 @@ var fence = regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$")
 
 // findSection reads the section "## name".
 func findSection(readme, name string) (section, error) {
-	s := section{name: name}
 	_, text, found := strings.Cut(readme, "\n## "+name+"\n")
 	if !found {
-		return s, fmt.Errorf("README.md has no section %q", "## "+name)
+		return section{}, fmt.Errorf("README.md has no section %q", "## "+name)
 	}
 	text, _, _ = strings.Cut(text, "\n## ")
+	return parseSection(fmt.Sprintf("section %q of README.md", name), name, text)
+}
+
+// parseSection reads the console blocks of a text, which stands where where says.
+func parseSection(where, name, text string) (section, error) {
+	s := section{name: name}
 	for _, m := range fence.FindAllStringSubmatch(text, -1) {
 		if m[1] != "console" {
 			continue
 		}
 		b, err := parseBlock(m[2])
 		if err != nil {
-			return s, fmt.Errorf("section %q of README.md: %w", name, err)
+			return s, fmt.Errorf("%s: %w", where, err)
 		}
 		s.blocks = append(s.blocks, b)
 	}
 	if len(s.blocks) == 0 {
-		return s, fmt.Errorf("section %q of README.md has no console block", name)
+		return s, fmt.Errorf("%s has no console block", where)
 	}
 	return s, nil
 }
