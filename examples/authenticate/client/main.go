@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"time"
 
 	"github.com/pyrossl/pyrossl/broker"
 	"github.com/pyrossl/pyrossl/certs"
@@ -23,7 +24,7 @@ func main() {
 
 	mine, err := certs.Load("pki/alice@bank.example.crt", "pki/alice@bank.example.key", "pki/ca.crt")
 	check(err)
-	client, err := broker.NewClient(broker.ClientConfig{Certs: certs.Static(mine)})
+	client, err := broker.NewClient(broker.ClientConfig{Certs: certs.Static(mine), ConnectTimeout: time.Minute})
 	check(err)
 	defer client.Close()
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/pyrossl/pyrossl/broker"
 	"github.com/pyrossl/pyrossl/certs"
@@ -39,7 +40,12 @@ func main() {
 		Objects: []string{"authentication"}, Methods: []string{"Method"},
 	})
 	check(err)
-	daemon, err := broker.NewDaemon(broker.Config{Addr: *addr, PublishHost: "localhost", Certs: mine, Validator: who, Authorizer: rules})
+	daemon, err := broker.NewDaemon(broker.Config{
+		Addr: *addr, PublishHost: "localhost", Certs: mine, Validator: who, Authorizer: rules,
+		// Clients compute with the passphrase while they connect. That takes time on
+		// purpose, and small machines take longer than the usual 5 s.
+		HandshakeTimeout: time.Minute,
+	})
 	check(err)
 	uri, err := daemon.Register("authentication", Tester{})
 	check(err)

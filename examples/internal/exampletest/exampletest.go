@@ -16,8 +16,8 @@
 //	```
 //
 // An example that has no section there has a file NAME/README.md of its own, with the
-// same blocks. Settings of the environment and "echo TEXT |" may stand before a command, a backslash
-// continues a line. Nothing else of a shell is understood.
+// same blocks. Settings of the environment and "echo TEXT |" may stand before a command,
+// a backslash continues a line. Nothing else of a shell is understood.
 //
 // Two flags are what programs have in common. Each server takes -addr, where it
 // listens, and prints its URI as the first line of standard output. Each client that
@@ -75,7 +75,8 @@ func New(t testing.TB, name string) *Example {
 		t.Fatal(err)
 	}
 	if own, err := os.ReadFile(filepath.Join(name, "README.md")); err == nil {
-		if e.section, err = parseSection(filepath.Join(name, "README.md"), name, string(own)); err != nil {
+		e.section, err = parseSection(filepath.Join(name, "README.md"), name, string(own))
+		if err != nil {
 			t.Fatal(err)
 		}
 	} else if e.section, err = findSection(string(text), name); err != nil {
@@ -173,20 +174,23 @@ func (e *Example) Play() {
 }
 
 // Command finds a command of the section by what stands behind
-// "go run ./examples/NAME/", such as "client -login guest"; the beginning of that is
-// enough.
+// "go run ./examples/NAME/", such as "client -login guest", or by the beginning of that.
 func (e *Example) Command(program string) Command {
 	e.t.Helper()
-	program = "go run ./examples/" + e.section.name + "/" + program
-	for _, match := range []func(s, sub string) bool{strings.HasSuffix, strings.Contains} {
-		for _, c := range e.section.commands() {
-			if match(c.line, program) {
-				return c
-			}
+	var found []Command
+	for _, c := range e.section.commands() {
+		_, text, _ := strings.Cut(c.line, "go run ./examples/"+e.section.name+"/")
+		if text == program {
+			return c
+		}
+		if strings.HasPrefix(text, program) {
+			found = append(found, c)
 		}
 	}
-	e.t.Fatalf("the README's section %s does not run %q", e.section.name, program)
-	panic("unreachable")
+	if len(found) == 0 {
+		e.t.Fatalf("the README's section %s does not run %q", e.section.name, program)
+	}
+	return found[0]
 }
 
 // Start starts a command of the section, see [Example.Command], and waits for the URI

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"time"
 
 	"github.com/pyrossl/pyrossl/broker"
 	"github.com/pyrossl/pyrossl/certs"
@@ -28,6 +29,7 @@ func main() {
 	check(err)
 	client, err := broker.NewClient(broker.ClientConfig{
 		Certs:          certs.Static(mine),
+		ConnectTimeout: time.Minute,
 		Identification: validator.Login{Name: *login, Passphrase: validator.Passphrase(input.Text())},
 	})
 	check(err)

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/pyrossl/pyrossl/broker"
 	"github.com/pyrossl/pyrossl/certs"
@@ -73,7 +74,12 @@ func main() {
 		Objects: []string{"users"}, Methods: []string{"WhoAmI"},
 	})
 	check(err)
-	daemon, err := broker.NewDaemon(broker.Config{Addr: *addr, PublishHost: "localhost", Certs: mine, Validator: loginPrinter{who}, Authorizer: rules})
+	daemon, err := broker.NewDaemon(broker.Config{
+		Addr: *addr, PublishHost: "localhost", Certs: mine, Validator: loginPrinter{who}, Authorizer: rules,
+		// Clients compute with the passphrase while they connect. That takes time on
+		// purpose, and small machines take longer than the usual 5 s.
+		HandshakeTimeout: time.Minute,
+	})
 	check(err)
 	uri, err := daemon.Register("users", Tester{})
 	check(err)
