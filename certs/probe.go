@@ -1,7 +1,6 @@
 package certs
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -162,51 +161,35 @@ func (s *UnverifiedServer) Check(m *Material, expect Expect) []Finding {
 	return append(all, s.named(whole, expect))
 }
 
-// timeless verifies a chain at a moment when it was valid, for any purpose.
+// timeless verifies a chain as if all certificates were valid now, for any purpose.
 func (m *Material) timeless(presented []*x509.Certificate, now time.Time) ([][]*x509.Certificate, error) {
+	real := make(map[*x509.Certificate]*x509.Certificate)
+	undated := func(c *x509.Certificate) *x509.Certificate {
+		of := *c // its signature is over its encoding, which stays
+		of.NotBefore, of.NotAfter = now.Add(-time.Hour), now.Add(time.Hour)
+		real[&of] = c
+		return &of
+	}
 	opts := x509.VerifyOptions{
-		Roots: m.pool, Intermediates: x509.NewCertPool(), CurrentTime: m.moment(presented, now),
+		Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: now,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	}
-	for _, c := range presented[1:] {
-		opts.Intermediates.AddCert(c)
+	for _, c := range m.Roots {
+		opts.Roots.AddCert(undated(c))
 	}
-	found, err := presented[0].Verify(opts)
+	for _, c := range presented[1:] {
+		opts.Intermediates.AddCert(undated(c))
+	}
+	found, err := undated(presented[0]).Verify(opts)
 	if err != nil {
 		return nil, &tls.CertificateVerificationError{UnverifiedCertificates: presented, Err: err}
 	}
+	for _, chain := range found {
+		for i, c := range chain {
+			chain[i] = real[c]
+		}
+	}
 	return found, nil
-}
-
-// moment is the one next to now at which all certificates that may be needed are valid,
-// or now.
-func (m *Material) moment(presented []*x509.Certificate, now time.Time) time.Time {
-	var from, to time.Time
-	narrow := func(c *x509.Certificate) {
-		if from.IsZero() || c.NotBefore.After(from) {
-			from = c.NotBefore
-		}
-		if to.IsZero() || c.NotAfter.Before(to) {
-			to = c.NotAfter
-		}
-	}
-	for _, c := range presented {
-		narrow(c)
-	}
-	for _, root := range m.Roots {
-		if slices.ContainsFunc(presented, func(c *x509.Certificate) bool { return bytes.Equal(c.RawIssuer, root.RawSubject) }) {
-			narrow(root)
-		}
-	}
-	switch {
-	case from.After(to):
-		return now
-	case now.Before(from):
-		return from
-	case now.After(to):
-		return to
-	}
-	return now
 }
 
 // dates explains the first certificate that is outside its dates.
@@ -266,8 +249,8 @@ func (s *UnverifiedServer) named(chain []*x509.Certificate, expect Expect) Findi
 	f.Denial = wrongName(leaf, host)
 	if _, err := netip.ParseAddr(host); err != nil {
 		f.Suggestion = nearest(host, leaf.DNSNames)
-	} else if len(leaf.DNSNames) > 0 {
-		f.Suggestion = leaf.DNSNames[0]
+	} else if i := slices.IndexFunc(leaf.DNSNames, func(n string) bool { _, err := netip.ParseAddr(n); return err != nil }); i >= 0 {
+		f.Suggestion = leaf.DNSNames[i]
 	}
 	if _, e := canonicalHost(f.Suggestion); e != nil {
 		f.Suggestion = "" // nothing that can be asked for, such as a pattern

@@ -205,7 +205,6 @@ func (d *diagnosis) serverName(s *Step) {
 	}
 	switch {
 	case f.Suggestion != "":
-		s.fact(fmt.Sprintf("did you mean %s?", f.Suggestion))
 		s.fix(Client, fmt.Sprintf("use the name %s in the URI, if that is the server that you want", f.Suggestion))
 		s.fix(Server, reissue)
 	case len(leaf.DNSNames)+len(leaf.IPAddresses) == 0:

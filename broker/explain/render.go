@@ -10,7 +10,7 @@ import (
 )
 
 // width is that of the column of step names.
-const width = len("identification") + 2
+const width = len("identification") + 1
 
 // marks stand in front of the steps.
 var marks = map[State]string{OK: "ok", Warn: "warn", Fail: "FAIL", Skipped: "-"}
@@ -35,18 +35,18 @@ func (s *Step) write(b *strings.Builder) {
 	fmt.Fprintf(b, "%-5s %-*s %s\n", marks[s.State], width-1, s.Name, s.Got)
 	line := func(label, text string) {
 		if text != "" {
-			fmt.Fprintf(b, "%*s%-10s %s\n", 6+width, "", label, text)
+			fmt.Fprintf(b, "%*s%s%s\n", 6+width, "", label, text)
 		}
 	}
-	line("want", s.Want)
+	line("want: ", s.Want)
 	for _, f := range s.Facts {
-		line("fact", f)
+		line("", f)
 	}
-	line("incident", s.Incident)
+	line("incident: ", s.Incident)
 	for i, f := range s.Fixes {
-		label := string(f.Who) + ":"
+		label := string(f.Who) + ": "
 		if i > 0 {
-			f.What = "or else " + f.What
+			label = "or " + label
 		}
 		line(label, f.What)
 	}
