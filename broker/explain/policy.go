@@ -86,7 +86,7 @@ func (d *diagnosis) suggest(s *Step, text string, known []string) {
 }
 
 // near reports whether one of the two is a misspelling of the other: letters that are
-// wrong, missing or too many, at most one in four.
+// wrong, missing or too many, two of them in a short word.
 func near(a, b string) bool {
 	a, b = strings.ToLower(a), strings.ToLower(b)
 	if a == b || len(a) > 255 || len(b) > 255 {
@@ -108,7 +108,7 @@ func near(a, b string) bool {
 			row[j+1] = min(change, row[j]+1, row[j+1]+1)
 		}
 	}
-	return row[len(b)] <= max(1, max(len(a), len(b))/4)
+	return row[len(b)] <= 1+max(len(a), len(b))/4
 }
 
 // objects are those of the daemon, if its rules let us list them.
@@ -138,8 +138,9 @@ func (d *diagnosis) callSelf(method string, result any, args ...any) error {
 	return p.Call(ctx, method, result, args...)
 }
 
-// soon is how many days before the end of its certificate a daemon is worth a warning.
-const soon = 1
+// late is how many days before the end of its certificate a daemon is worth a warning:
+// one that renews a certificate of a day has done so many hours before.
+const late = 1.0 / 24
 
 // daemon looks at the daemon's own status.
 func (d *diagnosis) daemon(s *Step) {
@@ -169,8 +170,8 @@ func (d *diagnosis) daemon(s *Step) {
 	if c.OwnRevoked != "" {
 		trouble("give it a new certificate with a new key", "by its own lists its certificate is revoked: %s", c.OwnRevoked)
 	}
-	if c.DaysLeft < soon {
-		trouble("renew it", "its certificate ends in less than %d day", soon)
+	if c.DaysLeft < late {
+		trouble("renew it: mkcerts renew", "its certificate ends in less than an hour")
 	}
 	for _, l := range c.Lists {
 		s.fact(l.String())

@@ -75,10 +75,20 @@ func (d *diagnosis) noVerdict(s *Step, err error) {
 	}
 	s.refuse(&validator.Denial{Code: denied.Code, Check: denied.Check, Got: denied.Got, Want: denied.Want})
 	s.Incident = denied.Incident
-	if denied.Err == nil {
-		s.fact(fmt.Sprintf("the daemon said so: Deny, code %d (%s), check %q: %s", denied.Code, denied.Code, denied.Check, denied.Check.Text()))
-	} else {
+	if s.Got = string(denied.Check); denied.Got != "" {
+		s.Got += ": " + denied.Got
+	}
+	if s.Want == "" {
+		s.Want = "yes as the answer to: " + denied.Check.Text()
+	}
+	var op *net.OpError
+	switch {
+	case denied.Err == nil:
+		s.fact(fmt.Sprintf("the daemon said so: Deny, code %d (%s), check %q", denied.Code, denied.Code, denied.Check))
+	case errors.As(denied.Err, &op) && op.Op == "remote error":
 		s.fact("no words came with it, only a TLS alert: a daemon says nothing to strangers, and its log has the rest")
+	default:
+		s.fact("it was this side that did not go on")
 	}
 	if denied.RetryAfter > 0 {
 		s.fact(fmt.Sprintf("it may be worth another attempt after %v", denied.RetryAfter))

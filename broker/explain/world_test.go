@@ -108,7 +108,7 @@ func (b *Bank) Close()                                     { b.ran("Close") }
 func (b *Bank) Note(anything ...any)                       { b.ran("Note") }
 
 // daemon serves a bank to everyone in this world, and only alice may call it.
-func (w *world) daemon(change func(*broker.Config)) net.Addr {
+func (w *world) daemon(change func(*broker.Config), register ...func(*broker.Daemon) error) net.Addr {
 	w.Helper()
 	rules, err := validator.NewRules(
 		validator.Rule{Name: "alice", Effect: validator.Allow, Identities: []string{"email:alice@bank.example"}, Objects: []string{"*"}, Methods: []string{"*"}},
@@ -131,6 +131,11 @@ func (w *world) daemon(change func(*broker.Config)) net.Addr {
 	bank := &Bank{ran: func(method string) { w.Errorf("%s has run", method) }}
 	if _, err := d.Register("bank", bank); err != nil {
 		w.Fatal(err)
+	}
+	for _, r := range register {
+		if err := r(d); err != nil {
+			w.Fatal(err)
+		}
 	}
 	served := make(chan error, 1)
 	go func() { served <- d.Serve(context.Background()) }() // ends with Close
@@ -217,7 +222,7 @@ type sabotage struct {
 	step  string // that fails, or warns
 	who   explain.Side
 	texts []string // essentials, in what is printed of the step
-	warns bool     // it is a warning only
+	warns bool     // it is a warning, before anything fails
 	want  explain.Outcome
 }
 
