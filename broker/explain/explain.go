@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -120,8 +121,8 @@ func Run(ctx context.Context, o Options) *Report {
 	defer d.end()
 	for _, s := range order {
 		step := Step{Name: s.name}
-		if missing := d.missing(s.needs); missing != "" {
-			step.lacks(missing)
+		if missing := d.missing(s.needs); len(missing) > 0 {
+			step.lacks(missing...)
 		} else {
 			s.look(d, &step)
 		}
@@ -138,15 +139,25 @@ func (d *diagnosis) end() {
 	}
 }
 
-// missing names those of the steps that did not go well.
-func (d *diagnosis) missing(needs []string) string {
-	var all []string
+// missing names those steps that failed and without which there is no need to look.
+func (d *diagnosis) missing(needs []string) (all []string) {
 	for _, name := range needs {
-		if s := d.report.Step(name); s != nil && (s.State == Fail || s.blocked) {
-			all = append(all, name)
+		s := d.report.Step(name)
+		var causes []string
+		switch {
+		case s == nil:
+		case s.State == Fail:
+			causes = []string{name}
+		default:
+			causes = s.lacking
+		}
+		for _, c := range causes {
+			if !slices.Contains(all, c) {
+				all = append(all, c)
+			}
 		}
 	}
-	return strings.Join(all, ", ")
+	return all
 }
 
 // bounded is a context for one step that waits.

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"strings"
 	"time"
 
 	"github.com/pyrossl/pyrossl/validator"
@@ -50,8 +51,8 @@ type Step struct {
 	Code     string          `json:"code,omitempty"`
 	Incident string          `json:"incident,omitempty"`
 
-	denied  bool // a certificate or call was refused, by either side
-	blocked bool // it was skipped because it could not be looked at, not because there is nothing to see
+	denied  bool     // a certificate or call was refused, by either side
+	lacking []string // the failed steps for which it was skipped; none if there was nothing to see
 }
 
 // Outcome is what a report comes to.
@@ -112,9 +113,9 @@ func (s *Step) warn(got string) { s.State, s.Got = Warn, got }
 func (s *Step) skip(got string) { s.State, s.Got = Skipped, got }
 
 // lacks skips a step because of others that did not go well.
-func (s *Step) lacks(others string) {
-	s.skip("needs " + others)
-	s.blocked = true
+func (s *Step) lacks(others ...string) {
+	s.skip("needs " + strings.Join(others, ", "))
+	s.lacking = others
 }
 
 func (s *Step) fail(got, want string) {
