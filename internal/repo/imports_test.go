@@ -86,6 +86,13 @@ var production = map[string]row{
 		"github.com/nats-io/nats.go":               "and its client",
 		"github.com/nats-io/nats.go/jetstream":     "streams and buckets",
 	},
+	"broker/explain": {
+		"broker":     "the daemon's verdict is that of an ordinary connection",
+		"broker/uri": "the URI is the first thing to explain",
+		"certs":      "files, and what a server shows",
+		"codec":      "the type of a stream's items, of which none comes",
+		"validator":  "checks, denials and the second factor",
+	},
 	"broker/intercept": {
 		"broker": "interceptors for its daemons and clients",
 	},
@@ -113,6 +120,7 @@ var production = map[string]row{
 	},
 	"cmd/broker": {
 		"broker":                 "the daemon and the client that it runs",
+		"broker/explain":         "the command explain",
 		"broker/gen":             "the command gen",
 		"broker/uri":             "URIs are checked before anything is tried",
 		"broker/pyroenv":         "settings from the environment",
