@@ -22,7 +22,7 @@ func (d *diagnosis) badURI(s *Step, err error) {
 		return
 	}
 	if bad, ok := errors.AsType[*uri.Error](err); ok {
-		s.fix(Client, fmt.Sprintf("correct the %s: %s", bad.Part, bad.Reason))
+		s.fix(Client, fmt.Sprintf("correct the %s", bad.Part))
 		return
 	}
 	s.fix(Client, "correct the URI")

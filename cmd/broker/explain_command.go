@@ -48,7 +48,7 @@ func (a *app) explainCommand() *cobra.Command {
 	o.addJSON(c.Flags())
 	c.Flags().StringVar(&o.at, "at", "", "`URI` of the daemon to ask")
 	c.Flags().StringVar(&o.record, "record", "", "`FILE` of serve --record to look into instead")
-	c.Flags().StringArrayVar(&o.crl, "crl", nil, "`FILE` with revocation lists that daemons are checked against (repeatable)")
+	c.Flags().StringArrayVar(&o.crl, "crl", nil, "`FILE` with revocation lists for the daemon (repeatable)")
 	c.Flags().StringVar(&o.denyList, "deny-list", "", "`FILE` with your own list of who is refused")
 	return c
 }

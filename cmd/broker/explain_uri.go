@@ -65,7 +65,7 @@ func outcomeOf(r *diagnose.Report) error {
 	if code == 0 {
 		code = exitFailed
 	}
-	text := s.Name + ": " + s.Got
+	text := "step " + s.Name + ": " + s.Got
 	if s.Incident != "" {
 		text += fmt.Sprintf("  [incident %s]", s.Incident)
 	}
