@@ -155,10 +155,9 @@ func (d *diagnosis) early(s *Step, c *x509.Certificate, now time.Time) {
 	s.fix(Authority, "set its clock, and issue the certificate again")
 }
 
-func firstEnd(chain []*x509.Certificate) time.Time {
-	first := chain[0].NotAfter
-	for _, c := range chain[1:] {
-		if c.NotAfter.Before(first) {
+func firstEnd(chain []*x509.Certificate) (first time.Time) {
+	for i, c := range chain {
+		if i == 0 || c.NotAfter.Before(first) {
 			first = c.NotAfter
 		}
 	}

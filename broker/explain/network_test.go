@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -171,6 +173,47 @@ func TestNetwork(t *testing.T) {
 		},
 	} {
 		t.Run(s.name, s.run)
+	}
+}
+
+// TestAddressesDiffer is a host of which one address is something else: what is wrong
+// there is told, and that the other is otherwise.
+func TestAddressesDiffer(t *testing.T) {
+	w := newWorld(t)
+	to := map[string]string{"192.0.2.1": w.daemon(nil).String(), "192.0.2.2": w.says("SSH-2.0-OpenSSH_9.2\r\n").String()}
+	o := w.options("PYROSSL://bank.example/bank")
+	o.Resolver = addresses{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")}
+	o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		at, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		return new(net.Dialer).DialContext(ctx, network, to[at])
+	}
+	s := explain.Run(t.Context(), o).Step("protocol")
+	if s.State != explain.Fail || !strings.Contains(s.Got, "SSH") || !slices.Contains(s.Facts, "192.0.2.1:7766 answers otherwise; what follows is about 192.0.2.2:7766") {
+		t.Errorf("%+v", s)
+	}
+	delete(to, "192.0.2.2")
+	o.Resolver = addresses{netip.MustParseAddr("192.0.2.1")}
+	if report := explain.Run(t.Context(), o); report.Outcome != explain.AllWell {
+		t.Errorf("%+v", report.Failure())
+	}
+}
+
+// TestCancelled: whoever gives up gets a report, too, and at once.
+func TestCancelled(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	o := w.at(w.listen(func(c net.Conn) {
+		io.ReadFull(c, make([]byte, 1))
+		cancel()
+		io.Copy(io.Discard, c)
+	}))
+	o.Timeout = time.Hour
+	report := explain.Run(ctx, o)
+	if f := report.Failure(); f == nil || f.Name != "protocol" || len(report.Steps) != steps {
+		t.Errorf("%+v", report)
 	}
 }
 

@@ -46,10 +46,13 @@ func (d *diagnosis) policy(s *Step) {
 		return
 	}
 	s.Incident = e.Incident
-	switch e.Kind {
-	case broker.KindArguments:
+	switch {
+	case e.Err != nil: // it has not come to the daemon, or no answer back
+		s.fail(fmt.Sprintf("no decision about %s: %s", call, strings.TrimPrefix(e.Error(), "broker: ")), "a decision")
+		s.fix(Client, "try again, and check the method")
+	case e.Kind == broker.KindArguments:
 		s.ok(fmt.Sprintf("%s may call %s", d.welcome.Name, call))
-	case broker.KindDenied:
+	case e.Kind == broker.KindDenied:
 		s.denied = true
 		s.fail(e.Message, "a rule that allows it")
 		if e.Message == "" {
@@ -57,12 +60,12 @@ func (d *diagnosis) policy(s *Step) {
 		}
 		s.fix(Server, fmt.Sprintf("add a rule that allows %s to call %s: --policy FILE", d.welcome.Name, call))
 		s.fix(Client, "use the certificate of somebody who may")
-	case broker.KindNoObject:
+	case e.Kind == broker.KindNoObject:
 		s.fail(fmt.Sprintf("the daemon has no object %s", d.uri.Object), "one of its objects")
 		d.suggest(s, d.uri.Object, d.objects())
 		s.fix(Client, "correct the object in the URI")
 		s.fix(Server, "register the object")
-	case broker.KindNoMethod:
+	case e.Kind == broker.KindNoMethod:
 		s.fail(fmt.Sprintf("%s exposes no method %s", d.uri.Object, method), "one of its methods, spelled as the object does")
 		d.suggest(s, method, d.methods())
 		s.fix(Client, "correct the method")

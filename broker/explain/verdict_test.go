@@ -184,6 +184,15 @@ func TestVerdict(t *testing.T) {
 			},
 		},
 		{
+			name: "method that cannot be sent", step: "policy", who: explain.Client, want: explain.Failed,
+			texts: []string{"no decision about bank.xxx"},
+			world: func(w *world) explain.Options {
+				o := w.at(w.daemon(nil))
+				o.Method = strings.Repeat("x", 100_000)
+				return o
+			},
+		},
+		{
 			name: "daemon with a stale list of an authority that matters to nobody", step: "daemon", who: explain.Server, warns: true, want: explain.AllWell,
 			texts: []string{"STALE", "number 9", "put the newest list in its place"},
 			world: func(w *world) explain.Options {
