@@ -3,10 +3,21 @@ package certs
 import (
 	"crypto/x509"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pyrossl/pyrossl/validator"
 )
+
+// notKnown stands in every denial that is due to a list, and not to the certificate.
+const notKnown = "is revoked is not known: "
+
+// RevocationNotKnown reports whether a certificate was refused because a list is stale,
+// missing or of no use, and not because anybody has revoked it. The denial may have come
+// from a peer.
+func RevocationNotKnown(d *validator.Denial) bool {
+	return d != nil && d.Check == checkRevocation && strings.Contains(d.Got, notKnown)
+}
 
 // checkRevocation names the check of revocations.
 const checkRevocation = validator.CheckRevocation
@@ -43,10 +54,10 @@ func (l *CRL) stale(chain []*x509.Certificate, i int, now time.Time, maxAge time
 	const want = "a current list: whoever operates the side that refuses must put the authority's newest list in place"
 	if l.early(now) {
 		return revocation(chain[0], l.cause("it is from the future"), "clocks that agree: the list, or the side that refuses, has a wrong one",
-			"whether %s is revoked is not known: %s was issued in the future, on %s", whose(chain, i), l, day(l.thisUpdate))
+			"whether %s "+notKnown+"%s was issued in the future, on %s", whose(chain, i), l, day(l.thisUpdate))
 	}
 	return revocation(chain[0], l.cause("it is stale since %s", day(l.until(maxAge))), want,
-		"whether %s is revoked is not known: %s is stale, it was issued %s ago, on %s, and was good until %s",
+		"whether %s "+notKnown+"%s is stale, it was issued %s ago, on %s, and was good until %s",
 		whose(chain, i), l, ageText(now.Sub(l.thisUpdate)), day(l.thisUpdate), day(l.until(maxAge)))
 }
 
@@ -59,12 +70,12 @@ func noList(chain []*x509.Certificate, i int, elsewhere *CRL, unsigned *Error) *
 	switch {
 	case elsewhere != nil:
 		return revocation(chain[0], elsewhere.cause("it is complete for %s", &elsewhere.scope), "the authority's list for this certificate, at the side that refuses",
-			"whether %s is revoked is not known: %s is complete for %s only", whose(chain, i), elsewhere, &elsewhere.scope)
+			"whether %s "+notKnown+"%s is complete for %s only", whose(chain, i), elsewhere, &elsewhere.scope)
 	case unsigned != nil:
 		return revocation(chain[0], unsigned, want,
-			"whether %s is revoked is not known: the revocation list under the name of %s %s", whose(chain, i), who, unsigned.Reason)
+			"whether %s "+notKnown+"the revocation list under the name of %s %s", whose(chain, i), who, unsigned.Reason)
 	}
-	return revocation(chain[0], nil, want, "whether %s is revoked is not known: there is no revocation list of its authority %s", whose(chain, i), who)
+	return revocation(chain[0], nil, want, "whether %s "+notKnown+"there is no revocation list of its authority %s", whose(chain, i), who)
 }
 
 // cause says for our log from where the list came.
@@ -90,7 +101,7 @@ func (d *DenyList) stale(leaf *x509.Certificate, now time.Time) *validator.Denia
 	cause := reasonf("deny list number %d is stale since %s", d.number, day(d.until()))
 	cause.File = d.file
 	return revocation(leaf, cause, "a current list: whoever operates the side that refuses must issue the deny list anew",
-		"whether it is revoked is not known: the deny list (number %d) is stale, it was issued %s ago, on %s, and was good until %s",
+		"whether it "+notKnown+"the deny list (number %d) is stale, it was issued %s ago, on %s, and was good until %s",
 		d.number, ageText(now.Sub(d.issued)), day(d.issued), day(d.until()))
 }
 

@@ -17,7 +17,7 @@ Commands:
   status      show a daemon's own view of itself
   who         list the connections of a daemon
   incidents   list what a daemon has denied and ended
-  explain     show one incident in full
+  explain     say why a connection or a call is refused, or show an incident in full
   metrics     print a daemon's figures in the Prometheus text format
   gen         write Go code for an interface: proxy, object and policy
   completion  print a completion script for your shell

@@ -86,6 +86,13 @@ var production = map[string]row{
 		"github.com/nats-io/nats.go":               "and its client",
 		"github.com/nats-io/nats.go/jetstream":     "streams and buckets",
 	},
+	"broker/explain": {
+		"broker":     "the daemon's verdict is that of an ordinary connection",
+		"broker/uri": "the URI is the first thing to explain",
+		"certs":      "files, and what a server shows",
+		"codec":      "the type of a stream's items, of which none comes",
+		"validator":  "checks, denials and the second factor",
+	},
 	"broker/intercept": {
 		"broker": "interceptors for its daemons and clients",
 	},
@@ -128,6 +135,7 @@ var production = map[string]row{
 		"github.com/spf13/cobra":  "subcommands, help and shell completion",
 		"github.com/spf13/pflag":  "cobra's flags",
 		"go.yaml.in/yaml/v4":      "--config is YAML",
+		"broker/explain":          "the command explain",
 	},
 	"cmd/mkcerts": {
 		"certs":                  "certificates are read and checked as programs do",
