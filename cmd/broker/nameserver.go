@@ -23,13 +23,14 @@ const engineTime = 30 * time.Second
 type storage struct {
 	Data   string `yaml:"data"`   // directory
 	Engine string `yaml:"engine"` // embedded, or URLs of a cluster
-	Sync   string `yaml:"sync"`
+	// Sync is when they are on the disk: "always", which it is when empty, or within a
+	// time. It has no flag.
+	Sync string `yaml:"sync"`
 }
 
 func (s *storage) add(flags *pflag.FlagSet) {
-	flags.StringVar(&s.Data, "data", "", "`DIR` for a name server's data; without it there is none")
-	flags.StringVar(&s.Engine, "engine", "", "embedded, or `URLS` of a cluster: nats://HOST:PORT,... (default embedded)")
-	flags.StringVar(&s.Sync, "sync", "", "when data are on the disk: always, or within a `TIME` (default always)")
+	flags.StringVar(&s.Data, "data", "", "`DIR` that a name server keeps names in")
+	flags.StringVar(&s.Engine, "engine", "", "`URLS` of a cluster that keeps them instead")
 }
 
 func (s storage) over(below storage) storage {
@@ -49,11 +50,11 @@ func (s storage) check() error {
 	case !s.embedded() && s.Data != "":
 		return wrongUsage("leave out --data: the cluster's nodes have their own", "--data with a cluster")
 	case s.Sync != "" && (s.Data == "" || !s.embedded()):
-		return wrongUsage("add --data DIR, or leave out --sync", "--sync without data of its own")
+		return wrongUsage("add --data DIR, or leave it out", "the setting sync without data of its own")
 	}
 	if s.Sync != "" {
 		if _, err := engine.ParseSync(s.Sync); err != nil {
-			return wrongUsage("for example --sync 100ms", "%v", err)
+			return wrongUsage("for example sync: 100ms", "%v", err)
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -16,17 +17,15 @@ import (
 	"github.com/pyrossl/pyrossl/broker"
 )
 
-const serveHelp = `Run a daemon. It exports Pyro.Daemon and echo, and with --dev also bank, a demo.
+const serveHelp = `Run a daemon: Pyro.Daemon, echo, with --data a name server, with --dev bank, a demo.
 
---dev needs nothing else: it makes a CA and certificates in ./pki, which are kept,
-listens on this machine only, and prints what to try next. Without it, certificate,
-key, CA and policy must be given. Nobody may call what the policy does not allow.
+--dev makes a CA and certificates in ./pki, listens on this machine only, and prints what
+to try. Otherwise certificate, key, CA and policy must be given.
 
 Settings come from flags, then PYRO_* and PYROSSL_* variables, then the YAML file of
---config: its keys are in docs/operations.md. URIs are printed to stdout. INT and TERM
-finish the calls in flight, then exit 0, or 1 if --drain was too short; a second one
-exits at once. HUP reads certificates, lists and policy again.
-Exit codes: 0 clean shutdown, 1 failed, 2 wrong usage.`
+--config (docs/operations.md). URIs go to stdout. INT and TERM finish the calls in flight,
+a second one exits at once. HUP reads certificates, lists and policy again.
+Exit codes: 0 clean shutdown, 1 failed or --drain was too short, 2 wrong usage.`
 
 const serveExample = `  broker serve --dev
   broker serve --config /etc/pyrossl/broker.yaml`
@@ -166,12 +165,8 @@ func (a *app) announce(f *serveFlags, uris []string) error {
 		}
 		return a.printJSON(document)
 	}
-	for _, u := range uris {
-		if _, err := fmt.Fprintln(a.stdout, u); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := fmt.Fprintln(a.stdout, strings.Join(uris, "\n")) // at once, for who waits for the first
+	return err
 }
 
 // serverLog is the daemon's log.
