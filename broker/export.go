@@ -120,10 +120,14 @@ func exportID() string {
 	return crockford.EncodeToString(b[:])
 }
 
-// pass returns the name of a callback on this connection, exporting it the first
-// time.
+// pass returns the name of an object on this connection: the one that it was exported
+// with or, of a callback, exporting it the first time.
 func (c *callee) pass(e *Local) (string, error) {
-	if e.callee != nil {
+	switch e.callee {
+	case nil:
+	case c:
+		return e.name, nil
+	default:
 		return "", fmt.Errorf("%s is an object that was exported to one caller, and cannot be passed on", e.name)
 	}
 	e.mu.Lock()

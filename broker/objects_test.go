@@ -97,6 +97,28 @@ func (h *hub) Bounce(ctx context.Context, back *broker.Proxy, n int) (int, error
 	return hops + 1, err
 }
 
+// Lend passes a purse of the caller's as an argument, and returns what is in it then. To
+// another listener it cannot be passed.
+func (h *hub) Lend(ctx context.Context, borrower *broker.Proxy) (int, error) {
+	p := &purse{owner: "lent", gone: h.gone}
+	lent, err := broker.Export(ctx, "purse", p)
+	if err != nil {
+		return 0, err
+	}
+	defer lent.End()
+	if err := borrower.Call(ctx, "Take", nil, lent); err != nil {
+		return 0, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, other := range h.listeners {
+		if err := other.Call(ctx, "Take", nil, lent); !errors.Is(err, broker.KindArguments) {
+			return 0, fmt.Errorf("another one may have it: %v", err)
+		}
+	}
+	return p.Add(0), nil
+}
+
 func (h *hub) BounceRef(ctx context.Context, back broker.Ref) error {
 	p, err := broker.Follow(ctx, back)
 	if err != nil {
@@ -390,6 +412,34 @@ func TestCallbackDeadline(t *testing.T) {
 	if left := <-l.got; left <= 0 || left > 5*time.Second {
 		t.Errorf("the callback has %v left", left)
 	}
+}
+
+// TestExportAsArgument: what is exported to a caller may be passed to the caller's
+// callback, over the same connection, and nowhere else.
+func TestExportAsArgument(t *testing.T) {
+	w, h, p := newHub(t, nil)
+	bob := w.proxy(w.client("bob@bank.example", nil), w.uri("hub"))
+	if err := bob.Call(t.Context(), "Subscribe", nil, broker.Callback("borrower", new(borrower))); err != nil {
+		t.Fatal(err)
+	}
+	b := new(borrower)
+	var balance int
+	if err := p.Call(t.Context(), "Lend", &balance, broker.Callback("borrower", b)); err != nil || balance != 7 {
+		t.Fatalf("Lend: %d, %v", balance, err)
+	}
+	if got := <-h.gone; got != "lent: ended" {
+		t.Errorf("released: %s", got)
+	}
+	if err := b.purse.Call(t.Context(), "Add", nil, 1); kindOf(t, err) != broker.KindNoObject {
+		t.Errorf("after End: %v", err)
+	}
+}
+
+type borrower struct{ purse *broker.Proxy }
+
+func (b *borrower) Take(ctx context.Context, purse *broker.Proxy) error {
+	b.purse = purse
+	return purse.Call(ctx, "Add", nil, 7)
 }
 
 type deadlineListener struct{ got chan time.Duration }

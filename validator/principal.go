@@ -35,7 +35,12 @@ type Principal struct {
 }
 
 // String gives "kind:value", without the issuer.
-func (p Principal) String() string { return string(p.Kind) + ":" + p.Value }
+func (p Principal) String() string {
+	if p.Kind == "" && p.Value == "" {
+		return ""
+	}
+	return string(p.Kind) + ":" + p.Value
+}
 
 // Matches reports whether other is the principal that p describes: the same kind
 // and value, and the same issuer if p has one. Texts are compared byte by byte;

@@ -16,7 +16,7 @@ import (
 // TestSearchFindsSecrets prints a key and a passphrase in many ways: a search that finds
 // nothing must not be one that cannot.
 func TestSearchFindsSecrets(t *testing.T) {
-	set := canarySet{needles: make(map[[window]byte]string)}
+	set := newCanarySet()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)

@@ -85,15 +85,26 @@ func (c *capture) take() []byte {
 
 // canaries are the secrets of this package's tests, in all forms in which they could be
 // printed by mistake.
-var canaries = canarySet{needles: make(map[[window]byte]string)}
+var canaries = newCanarySet()
 
-// window is how much of a form is searched for: enough that no other text has it.
+// window is how much of a form is looked up, and enough of most forms that no other text
+// has it.
 const window = 16
+
+// wider forms need more characters for as many bytes.
+var wider = map[string]int{"hexadecimal": 24, "HEXADECIMAL": 24, "decimal": 28, "base32": 20, "% x": 36, "%v": 42, "%#v": 72}
 
 type canarySet struct {
 	mu      sync.Mutex
-	needles map[[window]byte]string // and what they are
+	needles map[[window]byte][]needle
 	secrets map[string]bool
+}
+
+// needle is the beginning of a secret in one of its forms.
+type needle struct{ what, text string }
+
+func newCanarySet() *canarySet {
+	return &canarySet{needles: make(map[[window]byte][]needle), secrets: make(map[string]bool)}
 }
 
 // add has a secret searched for from now on. Forms that are shorter than the window
@@ -101,16 +112,15 @@ type canarySet struct {
 func (s *canarySet) add(what string, secret []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.secrets == nil {
-		s.secrets = make(map[string]bool)
-	}
 	if s.secrets[string(secret)] {
 		return
 	}
 	s.secrets[string(secret)] = true
 	for form, text := range forms(secret) {
 		if len(text) >= window {
-			s.needles[[window]byte([]byte(text[:window]))] = what + ", " + form
+			begin := [window]byte([]byte(text))
+			text = text[:min(len(text), max(window, wider[form]))]
+			s.needles[begin] = append(s.needles[begin], needle{what + ", " + form, text})
 		}
 	}
 }
@@ -181,8 +191,10 @@ func (s *canarySet) in(text []byte) (found []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := 0; i+window <= len(text); i++ {
-		if what, ok := s.needles[[window]byte(text[i:])]; ok {
-			found = append(found, fmt.Sprintf("%s in %q", what, text[max(0, i-80):min(len(text), i+window+80)]))
+		for _, n := range s.needles[[window]byte(text[i:])] {
+			if bytes.HasPrefix(text[i:], []byte(n.text)) {
+				found = append(found, fmt.Sprintf("%s in %q", n.what, text[max(0, i-80):min(len(text), i+window+80)]))
+			}
 		}
 	}
 	return found

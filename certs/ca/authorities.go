@@ -91,6 +91,22 @@ func openSite(dir string) (*site, error) {
 	return s, nil
 }
 
+// enterSite is openSite under the lock, for those who write; where write is false, only
+// as openSite. leave is to be called at the end.
+func enterSite(dir string, write bool) (s *site, leave func(), err error) {
+	leave = func() {}
+	if write && Exists(dir) { // nothing is made in a directory without a CA
+		if leave, err = lock(dir); err != nil {
+			return nil, nil, err
+		}
+	}
+	if s, err = openSite(dir); err != nil {
+		leave()
+		return nil, nil, err
+	}
+	return s, leave, nil
+}
+
 // needed reports whether nothing works without an authority.
 func (s *site) needed(n int) bool {
 	return n == s.roles.Issuing || s.roles.Roll != nil && (n == s.roles.Roll.From || n == s.roles.Roll.To)

@@ -79,19 +79,11 @@ func WriteCRLs(dir string, o CRLOptions) (CRLs, error) {
 	if err != nil {
 		return CRLs{}, err
 	}
-	if !Exists(dir) {
-		_, err := openSite(dir)
-		return CRLs{}, err
-	}
-	unlock, err := lock(dir)
+	s, leave, err := enterSite(dir, true)
 	if err != nil {
 		return CRLs{}, err
 	}
-	defer unlock()
-	s, err := openSite(dir)
-	if err != nil {
-		return CRLs{}, err
-	}
+	defer leave()
 	phrase := onePhrase{ask: o.Passphrase}
 	defer phrase.forget()
 	w, err := s.listWriter(o, phrase.once())

@@ -33,21 +33,11 @@ func RenewIntermediate(dir string, o RenewOptions) (Intermediate, error) {
 	if o.Within == 0 && o.Part == 0 {
 		o.Part = 1.0 / 3
 	}
-	if !Exists(dir) {
-		_, err := openSite(dir)
-		return Intermediate{}, err
-	}
-	if !o.DryRun {
-		unlock, err := lock(dir)
-		if err != nil {
-			return Intermediate{}, err
-		}
-		defer unlock()
-	}
-	s, err := openSite(dir)
+	s, leave, err := enterSite(dir, !o.DryRun)
 	if err != nil {
 		return Intermediate{}, err
 	}
+	defer leave()
 	return s.renewIntermediate(o)
 }
 

@@ -82,17 +82,12 @@ type renewing struct {
 }
 
 func (r *renewing) run() ([]Result, error) {
-	if !r.o.DryRun && Exists(r.dir) {
-		unlock, err := lock(r.dir)
-		if err != nil {
-			return nil, err
-		}
-		defer unlock()
-	}
-	var err error
-	if r.site, err = openSite(r.dir); err != nil {
+	s, leave, err := enterSite(r.dir, !r.o.DryRun)
+	if err != nil {
 		return nil, err
 	}
+	defer leave()
+	r.site = s
 	if r.begin != nil {
 		if err := r.begin(r.site); err != nil {
 			return nil, err

@@ -189,6 +189,7 @@ func TestRenewUnderReaders(t *testing.T) {
 // A run that ends between its steps leaves a pair that does not fit at worst; the next
 // run mends it.
 func TestRenewCutShort(t *testing.T) {
+	t.Parallel()
 	var res Result
 	for what, again := range map[string]func(dir string) error{
 		"renew": func(dir string) error { _, err := RenewLeaves(dir, []string{"a"}, RenewOptions{}); return err },
@@ -323,6 +324,7 @@ func TestRenewIntermediateRefuses(t *testing.T) {
 }
 
 func TestRenewIntermediateCutShort(t *testing.T) {
+	t.Parallel()
 	atEachStep(t, func(t *testing.T) string {
 		dir := t.TempDir()
 		ensure(t, dir, server("a"), EnsureOptions{}, Issue)

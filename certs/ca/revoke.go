@@ -59,21 +59,11 @@ func Revoke(dir, target string, o RevokeOptions) (Revoked, error) {
 	if o.Lists, err = o.Lists.check(); err != nil {
 		return Revoked{}, err
 	}
-	if !Exists(dir) {
-		_, err := openSite(dir)
-		return Revoked{}, err
-	}
-	if !o.DryRun {
-		unlock, err := lock(dir)
-		if err != nil {
-			return Revoked{}, err
-		}
-		defer unlock()
-	}
-	s, err := openSite(dir)
+	s, leave, err := enterSite(dir, !o.DryRun)
 	if err != nil {
 		return Revoked{}, err
 	}
+	defer leave()
 	index, err := s.index()
 	if err != nil {
 		return Revoked{}, err
@@ -259,19 +249,11 @@ func Readmit(dir, principal string, o CRLOptions) (CRLs, error) {
 	if principal, err = ParseSAN(principal); err != nil {
 		return CRLs{}, asRequest(err)
 	}
-	if !Exists(dir) {
-		_, err := openSite(dir)
-		return CRLs{}, err
-	}
-	unlock, err := lock(dir)
+	s, leave, err := enterSite(dir, true)
 	if err != nil {
 		return CRLs{}, err
 	}
-	defer unlock()
-	s, err := openSite(dir)
-	if err != nil {
-		return CRLs{}, err
-	}
+	defer leave()
 	r := revoking{site: s, lifted: []string{"principal " + principal}}
 	// Where a run was cut short, only the file has it still.
 	list, err := readDeny(filepath.Join(dir, DenyFile))

@@ -121,6 +121,7 @@ func shake(ctx context.Context, server, client certs.Source, host string) error 
 // What is revoked is refused by package certs at the next handshake, by the revocation
 // lists as by the deny list alone; by openssl too. Others are accepted as before.
 func TestRevokedIsRefused(t *testing.T) {
+	t.Parallel()
 	for what, c := range map[string]struct {
 		target func(alice Result) string
 		o      RevokeOptions
@@ -479,6 +480,7 @@ func TestRevokeIntermediate(t *testing.T) {
 // A process may end at any moment: afterwards the files can be read, no number is used
 // twice, and the same once more ends well.
 func TestRevokeCutShort(t *testing.T) {
+	t.Parallel()
 	var serial string
 	prepare := func(t *testing.T) string {
 		dir := t.TempDir()
@@ -519,6 +521,7 @@ func TestRevokeCutShort(t *testing.T) {
 }
 
 func TestReadmitCutShort(t *testing.T) {
+	t.Parallel()
 	atEachStep(t, func(t *testing.T) string {
 		dir := t.TempDir()
 		ensure(t, dir, clientOf("a", "a@bank.example"), EnsureOptions{}, Issue)
@@ -601,6 +604,7 @@ func TestRevokeWithoutLists(t *testing.T) {
 // Processes that work on one directory at once wait for each other: each revocation is
 // on the last list, and no two lists have one number.
 func TestProcessesAtOnce(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	const n = 6
 	for i := range n {

@@ -45,19 +45,11 @@ func RollAdd(dir string, o Options) (Roll, error) {
 
 // change runs one step under the lock, and gives the status after it.
 func change(dir string, step func(*site) (CRLs, error)) (Roll, error) {
-	if !Exists(dir) {
-		_, err := openSite(dir)
-		return Roll{}, err
-	}
-	unlock, err := lock(dir)
+	s, leave, err := enterSite(dir, true)
 	if err != nil {
 		return Roll{}, err
 	}
-	defer unlock()
-	s, err := openSite(dir)
-	if err != nil {
-		return Roll{}, err
-	}
+	defer leave()
 	lists, failed := step(s)
 	st, err := s.rollStatus()
 	st.Lists = lists

@@ -63,6 +63,7 @@ func rootsIn(t *testing.T, path string) int {
 }
 
 func TestRoll(t *testing.T) {
+	t.Parallel()
 	dir, out := t.TempDir(), t.TempDir()
 	a := ensure(t, dir, server("a"), EnsureOptions{CA: Options{Name: "Bank", KeyType: Ed25519, Permit: []string{"dns:example"}}}, Issue)
 	b := ensure(t, dir, server("b"), EnsureOptions{Out: out}, Issue)
@@ -240,6 +241,7 @@ func TestRollLeavesOthersRoots(t *testing.T) {
 // Daemons and clients that follow their files make and take connections all along: not
 // one fails. Their lists are followed too.
 func TestRollUnderTraffic(t *testing.T) {
+	t.Parallel()
 	dir, out := t.TempDir(), t.TempDir()
 	daemon := ensure(t, dir, server("a"), EnsureOptions{}, Issue)
 	alice := ensure(t, dir, clientOf("alice", "alice@bank.example"), EnsureOptions{Out: out}, Issue)
@@ -295,6 +297,7 @@ func TestRollUnderTraffic(t *testing.T) {
 // Each step may end at any moment; at each of them the certificates that are in place
 // are good for those who trust the files in place, and the same step again ends well.
 func TestRollCutShort(t *testing.T) {
+	t.Parallel()
 	var a, b Result
 	begin := func(t *testing.T, steps ...func(*testing.T, string)) string {
 		dir := t.TempDir()
@@ -445,6 +448,7 @@ func fewRounds(t *testing.T, dir string) {
 // An encrypted CA stays one, whatever is made beside it; each passphrase is asked for
 // once.
 func TestLifeOfAnEncryptedCA(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	asked := 0
 	ask := func() ([]byte, error) { asked++; return []byte("correct horse"), nil }

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/pyrossl/pyrossl/broker"
+	"github.com/pyrossl/pyrossl/broker/names"
 	"github.com/pyrossl/pyrossl/broker/uri"
 	"github.com/pyrossl/pyrossl/certs"
 	"github.com/pyrossl/pyrossl/validator"
@@ -79,7 +80,7 @@ func (a *app) connectFor(c *cobra.Command, f *clientFlags, bounded bool) (*sessi
 		return nil, err
 	}
 	client, err := broker.NewClient(broker.ClientConfig{
-		Certs: certs.Static(material), Identification: ident, Timeout: f.timeout, ConnectTimeout: f.timeout, Logger: a.clientLog(),
+		Certs: certs.Static(material), Identification: ident, Timeout: f.timeout, ConnectTimeout: f.timeout, Logger: a.clientLog(), Errors: names.Errors(nil),
 	})
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pyrossl/pyrossl/broker"
+	"github.com/pyrossl/pyrossl/broker/names"
 	"github.com/pyrossl/pyrossl/broker/uri"
 	"github.com/pyrossl/pyrossl/certs"
 	"github.com/pyrossl/pyrossl/examples/bank"
@@ -23,6 +24,7 @@ type plan struct {
 	log          *slog.Logger
 	audit        *auditLog // nil for none
 	metrics      string    // HOST:PORT, empty for none
+	storage      storage
 	rules        rules
 	reloadPolicy func() error // nil when there is no file
 }
@@ -61,8 +63,8 @@ func (a *app) plan(f *serveFlags) (*plan, error) {
 	p := &plan{log: log, config: broker.Config{
 		Addr: s.Listen, PublishHost: host, PublishPort: port, DrainTimeout: s.Drain,
 		MaxHandshakes: s.MaxHandshakes, HandshakeTimeout: s.HandshakeTimeout, Limits: broker.Limits{MessageBytes: s.MaxMessage},
-		Errors: bank.Errors, Logger: log, Record: s.Record,
-	}, metrics: s.Metrics}
+		Errors: names.Errors(bank.Errors), Logger: log, Record: s.Record,
+	}, metrics: s.Metrics, storage: s.storage}
 	if f.dev {
 		p.config.Validator, p.config.Authorizer, err = devRules(s, log)
 	} else {
@@ -121,6 +123,9 @@ func (a *app) settle(f *serveFlags, env settings) (settings, error) {
 	if s.Policy == "" {
 		return s, wrongUsage("pass --policy FILE: its format is that of package validator/rulefile; or try broker serve --dev", "no rule says who may call what")
 	}
+	if err := s.storage.check(); err != nil {
+		return s, err
+	}
 	return s, s.lists.check()
 }
 
@@ -142,6 +147,9 @@ func (a *app) settleDev(f *serveFlags, env settings) (s settings, err error) {
 		return s, err
 	}
 	if err := s.lists.check(); err != nil {
+		return s, err
+	}
+	if err := s.storage.check(); err != nil {
 		return s, err
 	}
 	s.Publish = "localhost"

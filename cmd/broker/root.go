@@ -78,7 +78,7 @@ func (a *app) rootCommand() *cobra.Command {
 		return wrongUsage("see: "+c.CommandPath()+" --help", "%w", err)
 	})
 	root.AddCommand(a.serveCommand(), a.callCommand(), a.whoamiCommand(), a.probeCommand(), a.statusCommand(), a.whoCommand(), a.incidentsCommand(),
-		a.explainCommand(), a.metricsCommand(), a.genCommand(), a.completionCommand())
+		a.explainCommand(), a.metricsCommand(), a.namesCommand(), a.genCommand(), a.completionCommand())
 	root.SetHelpCommand(helpCommand(root))
 	for _, c := range append(root.Commands(), root) {
 		c.DisableFlagsInUseLine = true

@@ -4,13 +4,14 @@ import (
 	"os"
 	"testing"
 
+	"github.com/pyrossl/pyrossl/internal/leakcheck"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
 	// The race detector would keep each of the many processes for a second at its end.
 	os.Setenv("GORACE", "atexit_sleep_ms=10")
-	testscript.Main(m, map[string]func(){"broker": main})
+	testscript.Main(leakcheck.Checked{M: m}, map[string]func(){"broker": main})
 }
 
 // TestScripts runs the command as users do. Beside testscript's own commands they

@@ -78,6 +78,12 @@ func (a *app) serve(f *serveFlags) error {
 	if err != nil {
 		return err
 	}
+	ended, err := p.serveNames(d)
+	if err != nil {
+		return err
+	}
+	defer ended()
+	defer d.Close() // before its name server
 	stop, err := p.serveMetrics(d)
 	if err != nil {
 		return err

@@ -29,6 +29,7 @@ type settings struct {
 	Record     string `yaml:"record"`
 	Audit      string `yaml:"audit"`   // - for stdout
 	Metrics    string `yaml:"metrics"` // HOST:PORT
+	storage    `yaml:",inline"`
 
 	// These have no flags.
 	MaxConnections   int           `yaml:"max_connections"`
@@ -39,7 +40,7 @@ type settings struct {
 }
 
 const configKeys = "listen, publish, cert, key, ca, identities, policy, drain, crl, deny_list, revocation_max_age, require_lists, " +
-	"insecure_allow_stale_lists, record, audit, metrics, max_connections, max_handshakes, handshake_timeout, max_message and log_level"
+	"insecure_allow_stale_lists, record, audit, metrics, data, engine, sync, max_connections, max_handshakes, handshake_timeout, max_message and log_level"
 
 func (s *settings) add(flags *pflag.FlagSet) {
 	flags.StringVar(&s.Listen, "listen", "", "`HOST:PORT` to listen on (default :7766)")
@@ -54,6 +55,7 @@ func (s *settings) add(flags *pflag.FlagSet) {
 	flags.StringVar(&s.Record, "record", "", "`FILE` that keeps incidents over restarts")
 	flags.StringVar(&s.Audit, "audit", "", "`FILE` for decisions as JSON lines, - for stdout")
 	flags.StringVar(&s.Metrics, "metrics", "", "`HOST:PORT` for metrics, by HTTPS with mutual TLS")
+	s.storage.add(flags)
 }
 
 // over returns s with what is not set taken from below.
@@ -70,6 +72,7 @@ func (s settings) over(below settings) settings {
 	take(&s.Record, below.Record)
 	take(&s.Audit, below.Audit)
 	take(&s.Metrics, below.Metrics)
+	s.storage = s.storage.over(below.storage)
 	take(&s.MaxConnections, below.MaxConnections)
 	take(&s.MaxHandshakes, below.MaxHandshakes)
 	take(&s.HandshakeTimeout, below.HandshakeTimeout)
@@ -115,7 +118,7 @@ func readConfig(path string) (settings, error) {
 		return settings{}, failed("it takes "+configKeys, "config %q: %s", path, oneLine(err))
 	}
 	dir := filepath.Dir(path)
-	paths := []*string{&s.Cert, &s.Key, &s.CA, &s.Identities, &s.Policy, &s.Deny, &s.Record}
+	paths := []*string{&s.Cert, &s.Key, &s.CA, &s.Identities, &s.Policy, &s.Deny, &s.Record, &s.Data}
 	for i := range s.CRL {
 		paths = append(paths, &s.CRL[i])
 	}

@@ -1,4 +1,4 @@
-// Package leakcheck fails a test binary that leaves goroutines behind.
+// Package leakcheck fails a test binary that leaves goroutines or open files behind.
 //
 // A package uses it in its TestMain:
 //
@@ -18,21 +18,29 @@ import (
 const patience = 5 * time.Second
 
 // Main runs the tests and exits. When they pass, but a goroutine is left in whose
-// stack a function of this module stands, it prints the stacks and exits with 1.
-func Main(m *testing.M) {
-	code := m.Run()
+// stack a function of this module stands, or a file or socket that was not open before,
+// it prints which and exits with 1. Open files are seen on Linux only.
+func Main(m *testing.M) { os.Exit(Checked{m}.Run()) }
+
+// Checked is Main for who exits by itself, such as testscript.Main.
+type Checked struct{ M *testing.M }
+
+// Run runs the tests and returns the exit status.
+func (c Checked) Run() int {
+	before := open()
+	code := c.M.Run()
 	if code == 0 {
-		if left := wait(); left != "" {
-			fmt.Fprintf(os.Stderr, "goroutines left behind:\n%s\n", left)
+		if left := wait(before); left != "" {
+			fmt.Fprintf(os.Stderr, "left behind:\n%s\n", left)
 			code = 1
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
-func wait() (left string) {
+func wait(before map[string]int) (left string) {
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if left = ours(); left == "" {
+		if left = ours() + more(before); left == "" {
 			return ""
 		}
 	}

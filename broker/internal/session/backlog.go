@@ -8,28 +8,42 @@ import (
 // backlog counts the bytes of results that wait until the peer reads. While they are more
 // than this end takes for calls, no further call is run: whoever asks and does not read
 // costs no more than whoever sends too much. What runs already when the backlog grows is
-// bounded by the calls in flight alone.
+// bounded by the calls in flight alone. One result alone holds nobody up, however large: it
+// is on its way.
 type backlog struct {
 	limit int
 
-	mu    sync.Mutex
-	bytes int
-	room  chan struct{} // closed when there is room again; nil when nobody waits
+	mu      sync.Mutex
+	bytes   int
+	results int
+	room    chan struct{} // closed when there is room again; nil when nobody waits
 }
 
 // full reports whether further calls must wait.
 func (b *backlog) full() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.bytes > b.limit
+	return b.over()
 }
 
-// add counts a result that begins to wait, or with a negative size one that has left.
+// over needs b.mu.
+func (b *backlog) over() bool { return b.bytes > b.limit && b.results > 1 }
+
+// add counts a result that begins to wait.
 func (b *backlog) add(size int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.bytes += size
-	if b.bytes <= b.limit && b.room != nil {
+	b.results++
+}
+
+// drop counts a result that has left.
+func (b *backlog) drop(size int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.bytes -= size
+	b.results--
+	if !b.over() && b.room != nil {
 		close(b.room)
 		b.room = nil
 	}
@@ -39,7 +53,7 @@ func (b *backlog) add(size int) {
 func (b *backlog) wait(ctx context.Context) error {
 	for {
 		b.mu.Lock()
-		if b.bytes <= b.limit {
+		if !b.over() {
 			b.mu.Unlock()
 			return nil
 		}

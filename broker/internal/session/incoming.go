@@ -54,13 +54,10 @@ func (t *incoming) admit(in *Incoming) (draining bool, err error) {
 	slot := wire.Slot(in.id)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if err := t.check(in.id); err != nil {
+		return false, err
+	}
 	switch {
-	case wire.SideOf(in.id) != t.side:
-		return false, fmt.Errorf("call id %#x has the wrong side", in.id)
-	case slot >= t.limit:
-		return false, fmt.Errorf("call id %#x is in slot %d, the limit is %d calls in flight", in.id, slot, t.limit)
-	case slot < len(t.slots) && t.slots[slot] != nil:
-		return false, fmt.Errorf("call id %#x is in slot %d, where call %#x has no answer yet", in.id, slot, t.slots[slot].id)
 	case in.size > t.window:
 		return false, fmt.Errorf("call of %d bytes, but the window has only %d left", in.size, t.window)
 	case t.draining || t.stopped:
@@ -74,6 +71,28 @@ func (t *incoming) admit(in *Incoming) (draining bool, err error) {
 	t.inFlight++
 	t.busy.Add(1)
 	return false, nil
+}
+
+// refusable reports why a call with this id must not be answered: its slot is not free, or
+// not the peer's.
+func (t *incoming) refusable(id uint32) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.check(id)
+}
+
+// check needs t.mu.
+func (t *incoming) check(id uint32) error {
+	slot := wire.Slot(id)
+	switch {
+	case wire.SideOf(id) != t.side:
+		return fmt.Errorf("call id %#x has the wrong side", id)
+	case slot >= t.limit:
+		return fmt.Errorf("call id %#x is in slot %d, the limit is %d calls in flight", id, slot, t.limit)
+	case slot < len(t.slots) && t.slots[slot] != nil:
+		return fmt.Errorf("call id %#x is in slot %d, where call %#x has no answer yet", id, slot, t.slots[slot].id)
+	}
+	return nil
 }
 
 // find returns the unanswered call with this id, or nil.
@@ -224,7 +243,7 @@ func (in *Incoming) Reply(head, body []byte) error {
 		} else {
 			s.backlog.add(size)
 			s.writer.send(context.Background(), h, head, body)
-			s.backlog.add(-size)
+			s.backlog.drop(size)
 		}
 	}
 	in.ctx.cancel(context.Canceled)
@@ -242,7 +261,7 @@ func (in *Incoming) replyBulk(head, body []byte) error {
 		return nil // refused meanwhile
 	}
 	s.backlog.add(len(head) + len(body))
-	defer s.backlog.add(-len(head) - len(body))
+	defer s.backlog.drop(len(head) + len(body))
 	held := 0
 	if _, err := s.sendLarge(&in.ctx, b, &held); err == errAborted || ofContext(err) {
 		in.Fail(&wire.ErrorBody{Kind: kindOf(in.ctx.Err())})

@@ -274,8 +274,8 @@ func (s *Session) readCall(r *reader, h wire.Header) error {
 	var refusal *wire.ErrorBody
 	if in.size > int(s.local.Message) {
 		refusal = &wire.ErrorBody{Kind: wire.KindTooLarge, Message: fmt.Sprintf("call of %d bytes, at most %d are accepted", in.size, s.local.Message)}
-		if wire.SideOf(h.ID) != s.incoming.side || s.incoming.find(h.ID) != nil {
-			return protocolErrorf("call id %#x is in use or has the wrong side", h.ID)
+		if err := s.incoming.refusable(h.ID); err != nil {
+			return protocolErrorf("%v", err)
 		}
 	} else if draining, err := s.incoming.admit(in); err != nil {
 		return protocolErrorf("%v", err)
@@ -313,10 +313,15 @@ func (s *Session) readAnswer(r *reader, h wire.Header) error {
 			return err
 		}
 		s.calls.mu.Lock()
-		if c := s.calls.find(h.ID); c != nil && c.part.active && !c.part.discard {
+		c := s.calls.find(h.ID)
+		begun := c != nil && c.part.active
+		if begun && !c.part.discard {
 			s.partial.Add(-int64(c.part.total)) // an error ends a result that had begun
 		}
 		s.calls.mu.Unlock()
+		if stream := s.inbound(h.ID); h.Type == wire.Result && (begun || stream != nil && stream.part.active) {
+			return protocolErrorf("result for call id %#x, of which a message is not complete", h.ID)
+		}
 		s.answered(h.ID, Response{Type: h.Type, Payload: p, Owned: owned})
 		return nil
 	}
@@ -334,8 +339,8 @@ func (s *Session) readAnswer(r *reader, h wire.Header) error {
 	if total > int(s.local.Message) {
 		return protocolErrorf("result of %d bytes, at most %d are accepted", total, s.local.Message)
 	}
-	if c.part.active {
-		return protocolErrorf("second result for call id %#x", h.ID)
+	if stream := s.inbound(h.ID); c.part.active || stream != nil && stream.part.active {
+		return protocolErrorf("result for call id %#x before the message before it was complete", h.ID)
 	}
 	if !unwanted {
 		if sum := s.partial.Add(int64(total)); sum > int64(s.local.Window) {

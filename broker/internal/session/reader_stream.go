@@ -89,10 +89,13 @@ func (s *Session) readItem(r *reader, h wire.Header) error {
 	return r.into(room)
 }
 
-// unfinished reports whether the call itself has not come in full.
+// unfinished reports whether the call itself, or its result, has not come in full.
 func (s *Session) unfinished(id uint32) bool {
 	if wire.SideOf(id) == s.side {
-		return false
+		s.calls.mu.Lock()
+		defer s.calls.mu.Unlock()
+		c := s.calls.find(id)
+		return c != nil && c.part.active
 	}
 	in := s.incoming.find(id)
 	return in != nil && in.part.active && !in.part.complete()

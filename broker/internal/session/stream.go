@@ -176,6 +176,7 @@ type Outbound struct {
 	credit int
 	cut    bool  // a part of an item was sent, and the rest will not be
 	held   int   // bytes of it that the peer still counts
+	over   bool  // the call is answered: the peer counts nothing of it any more
 	err    error // why nothing more can be sent
 }
 
@@ -186,6 +187,7 @@ func (out *Outbound) letGo() {
 	}
 	out.mu.Lock()
 	defer out.mu.Unlock()
+	out.over = true
 	out.s.letGo(&out.held)
 }
 
@@ -221,6 +223,9 @@ func (out *Outbound) Send(ctx context.Context, head, body []byte) error {
 		if begun && err != nil {
 			out.mu.Lock()
 			out.cut, out.held = true, held
+			if out.over { // the answer came while the item was given up
+				out.s.letGo(&out.held)
+			}
 			if out.err == nil {
 				out.err = err
 			}

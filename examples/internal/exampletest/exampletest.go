@@ -16,8 +16,8 @@
 //	```
 //
 // An example that has no section there has a file NAME/README.md of its own, with the
-// same blocks. Settings of the environment may stand before a command, a backslash continues a line.
-// Nothing else of a shell is understood.
+// same blocks. Settings of the environment and "echo TEXT |" may stand before a command,
+// a backslash continues a line. Nothing else of a shell is understood.
 //
 // Two flags are what programs have in common. Each server takes -addr, where it
 // listens, and prints its URI as the first line of standard output. Each client that
@@ -50,11 +50,12 @@ const patience = 60 * time.Second
 // An Example is one section of the README, with its programs and certificates in a
 // directory of the test.
 type Example struct {
-	t       testing.TB
-	dir     string
-	section section
-	servers []*Process
-	hidden  []hidden
+	t         testing.TB
+	dir       string
+	section   section
+	servers   []*Process
+	hidden    []hidden
+	unordered bool
 }
 
 // hidden is what differs from run to run.
@@ -81,7 +82,10 @@ func New(t testing.TB, name string) *Example {
 	} else if e.section, err = findSection(string(text), name); err != nil {
 		t.Fatal(err)
 	}
-	e.Hide(`incident [0-9A-Z]{4}-[0-9A-Z]{4}`, "incident XXXX-XXXX")
+	e.Hide(`\b[0-9A-Z]{4}-[0-9A-Z]{4}\b`, "INCIDENT")
+	e.Hide(`\b[0-9A-Z]{16}\b`, "OBJECT")
+	e.Hide(`\b\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?\b`, "TIME")
+	e.Hide(`\bCA [0-9a-f]{6}\b`, "CA")
 	names, err := certificates(string(text))
 	if err != nil {
 		t.Fatal(err)
@@ -136,9 +140,17 @@ func underRace() bool {
 }
 
 // Hide makes what matches a regular expression equal to whatever else matches it, in
-// the README and in what is printed: times, identifiers.
+// the README and in what is printed. Times, and identifiers of incidents, objects and
+// CAs are hidden already.
 func (e *Example) Hide(pattern, with string) {
 	e.hidden = append(e.hidden, hidden{regexp.MustCompile(pattern), with})
+}
+
+// AnyOrder lets servers print their lines in another order than the README does: what
+// is done for several clients, or by several goroutines.
+func (e *Example) AnyOrder() *Example {
+	e.unordered = true
+	return e
 }
 
 // Play runs the whole section. A program whose name begins with "server" goes on while
@@ -156,28 +168,36 @@ func (e *Example) Play() {
 		}
 	}
 	for _, p := range slices.Backward(e.servers) {
-		e.Compare(p.command.line, p.Stop(), p.command.output)
+		p.Stop()
+		p.Printed()
 	}
 }
 
-// Command finds a command of the section by the text that it begins with, behind
-// "go run ./examples/NAME/".
-func (e *Example) Command(prefix string) Command {
+// Command finds a command of the section by what stands behind
+// "go run ./examples/NAME/", such as "client -login guest", or by the beginning of that.
+func (e *Example) Command(program string) Command {
 	e.t.Helper()
+	var found []Command
 	for _, c := range e.section.commands() {
-		if strings.HasPrefix(strings.TrimPrefix(c.line, "go run ./examples/"+e.section.name+"/"), prefix) {
+		_, text, _ := strings.Cut(c.line, "go run ./examples/"+e.section.name+"/")
+		if text == program {
 			return c
 		}
+		if strings.HasPrefix(text, program) {
+			found = append(found, c)
+		}
 	}
-	e.t.Fatalf("the README's section %s has no command %q", e.section.name, prefix)
-	panic("unreachable")
+	if len(found) == 0 {
+		e.t.Fatalf("the README's section %s does not run %q", e.section.name, program)
+	}
+	return found[0]
 }
 
 // Start starts a command of the section, see [Example.Command], and waits for the URI
 // that it prints.
-func (e *Example) Start(prefix string) *Process {
+func (e *Example) Start(program string) *Process {
 	e.t.Helper()
-	return e.start(e.Command(prefix))
+	return e.start(e.Command(program))
 }
 
 func (e *Example) start(c Command) *Process {
@@ -193,9 +213,9 @@ func (e *Example) start(c Command) *Process {
 
 // Run runs a command of the section to its end, see [Example.Command], and compares
 // what it prints.
-func (e *Example) Run(prefix string) {
+func (e *Example) Run(program string) {
 	e.t.Helper()
-	e.play(e.Command(prefix))
+	e.play(e.Command(program))
 }
 
 func (e *Example) play(c Command) {
@@ -211,10 +231,10 @@ func (e *Example) Output(c Command) string {
 	defer cancel()
 	cmd := e.cmd(ctx, c, c.calling(e.servers))
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(c.stdin), &out, &out
 	err := cmd.Run()
 	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() < 0 || err != nil && cmd.ProcessState.Success() {
-		e.t.Fatalf("%s: %v\n%s%s", c.line, err, &out, e.said())
+		e.t.Fatalf("%s: %v\n%s", c.line, err, &out)
 	}
 	if code := cmd.ProcessState.ExitCode(); code != 0 {
 		fmt.Fprintf(&out, "exit status %d\n", code)
@@ -226,7 +246,7 @@ func (e *Example) Output(c Command) string {
 func (e *Example) Compare(what, got, want string) {
 	e.t.Helper()
 	if got, want := e.plain(got), e.plain(want); got != want {
-		e.t.Errorf("%s\nprinted\n%s\nand the README has\n%s\n%s", what, got, want, e.said())
+		e.t.Errorf("%s\nprinted\n%s\nand the README has\n%s", what, got, want)
 	}
 }
 
@@ -239,15 +259,6 @@ func (e *Example) plain(text string) string {
 		text = h.pattern.ReplaceAllString(text, h.with)
 	}
 	return text
-}
-
-// said is what the servers have printed so far, for the message of a failure.
-func (e *Example) said() string {
-	var b strings.Builder
-	for _, p := range e.servers {
-		fmt.Fprintf(&b, "%s\nhas printed\n%s\nand on standard error\n%s\n", p.command.line, p.stdout.text(), p.stderr.text())
-	}
-	return b.String()
 }
 
 // cmd prepares a process with the arguments of c replaced.

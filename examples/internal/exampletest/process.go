@@ -6,6 +6,7 @@ import (
 	"io"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,9 +26,9 @@ type Process struct {
 }
 
 // Begin starts a client of the section, see [Example.Command], that is not waited for.
-func (e *Example) Begin(prefix string) *Process {
+func (e *Example) Begin(program string) *Process {
 	e.t.Helper()
-	c := e.Command(prefix)
+	c := e.Command(program)
 	return e.begin(c, c.calling(e.servers))
 }
 
@@ -52,6 +53,9 @@ func (e *Example) begin(c Command, args []string) *Process {
 	e.t.Cleanup(func() {
 		kill()
 		<-p.ended
+		if e.t.Failed() {
+			e.t.Logf("%s\nprinted in all\n%s\nand on standard error\n%s", c.line, p.stdout.text(), p.stderr.text())
+		}
 	})
 	return p
 }
@@ -140,12 +144,20 @@ func (p *Process) End() string {
 // shows.
 func (p *Process) Printed() {
 	p.e.t.Helper()
-	p.e.Compare(p.command.line, p.stdout.text(), p.command.output)
+	got, want := p.stdout.text(), p.command.output
+	if p.e.unordered {
+		got, want = sorted(got), sorted(want)
+	}
+	p.e.Compare(p.command.line, got, want)
+}
+
+func sorted(text string) string {
+	return strings.Join(slices.Sorted(strings.Lines(text)), "")
 }
 
 func (p *Process) fail(format string, args ...any) {
 	p.e.t.Helper()
-	p.e.t.Fatalf("%s: %s\nit has printed\n%s\nand on standard error\n%s", p.command.line, fmt.Sprintf(format, args...), p.stdout.text(), p.stderr.text())
+	p.e.t.Fatalf("%s: %s", p.command.line, fmt.Sprintf(format, args...))
 }
 
 // output keeps what is written to it.

@@ -17,6 +17,7 @@ type section struct {
 // A Command is one of a console block, with what it prints there.
 type Command struct {
 	line    string // as it stands there
+	stdin   string
 	env     []string
 	program string // "./examples/quickstart/server"
 	args    []string
@@ -92,11 +93,14 @@ func parseBlock(text string) ([]Command, error) {
 func parseCommand(line string) (Command, error) {
 	words := strings.Fields(line)
 	c := Command{line: strings.Join(words, " ")}
+	if pipe := slices.Index(words, "|"); pipe > 0 && words[0] == "echo" {
+		c.stdin, words = strings.Join(words[1:pipe], " ")+"\n", words[pipe+1:]
+	}
 	for len(words) > 0 && strings.Contains(words[0], "=") {
 		c.env, words = append(c.env, words[0]), words[1:]
 	}
 	if len(words) < 3 || words[0] != "go" || words[1] != "run" || !strings.HasPrefix(words[2], "./") {
-		return c, fmt.Errorf("command %q: want go run ./PROGRAM", line)
+		return c, fmt.Errorf("command %q: want [echo TEXT |] [NAME=VALUE] go run ./PROGRAM", line)
 	}
 	c.program, c.args = words[2], words[3:]
 	return c, nil

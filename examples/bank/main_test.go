@@ -1,0 +1,9 @@
+package bank_test
+
+import (
+	"testing"
+
+	"github.com/pyrossl/pyrossl/internal/leakcheck"
+)
+
+func TestMain(m *testing.M) { leakcheck.Main(m) }

@@ -1,0 +1,9 @@
+package hello
+
+import (
+	"testing"
+
+	"github.com/pyrossl/pyrossl/internal/leakcheck"
+)
+
+func TestMain(m *testing.M) { leakcheck.Main(m) }
