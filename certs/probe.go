@@ -163,11 +163,11 @@ func (s *UnverifiedServer) Check(m *Material, expect Expect) []Finding {
 
 // timeless verifies a chain as if all certificates were valid now, for any purpose.
 func (m *Material) timeless(presented []*x509.Certificate, now time.Time) ([][]*x509.Certificate, error) {
-	real := make(map[*x509.Certificate]*x509.Certificate)
+	dated := make(map[*x509.Certificate]*x509.Certificate)
 	undated := func(c *x509.Certificate) *x509.Certificate {
 		of := *c // its signature is over its encoding, which stays
 		of.NotBefore, of.NotAfter = now.Add(-time.Hour), now.Add(time.Hour)
-		real[&of] = c
+		dated[&of] = c
 		return &of
 	}
 	opts := x509.VerifyOptions{
@@ -186,7 +186,7 @@ func (m *Material) timeless(presented []*x509.Certificate, now time.Time) ([][]*
 	}
 	for _, chain := range found {
 		for i, c := range chain {
-			chain[i] = real[c]
+			chain[i] = dated[c]
 		}
 	}
 	return found, nil

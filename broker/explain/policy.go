@@ -13,11 +13,7 @@ import (
 // decoder takes it for an argument, so that no method runs with it.
 const noArguments = 0xff
 
-// policy asks whether we may call the method. There is no question for that which every
-// caller may ask, so it is a call that cannot run, for two reasons: it wants a stream,
-// which is refused where the method yields none, before an instance is made or an
-// interceptor called; and its arguments are none. Both are found only after the daemon
-// has decided that the call is allowed.
+// policy tells whether we may call the method.
 func (d *diagnosis) policy(s *Step) {
 	method := d.options.Method
 	if method == "" {
@@ -25,10 +21,49 @@ func (d *diagnosis) policy(s *Step) {
 		return
 	}
 	call := d.uri.Object + "." + method
+	err := d.ask(method)
+	e, ok := errors.AsType[*broker.Error](err)
+	if !ok || e.Err != nil { // it has not come to the daemon, or no answer back
+		s.fail(fmt.Sprintf("no decision about %s: %s", call, strings.TrimPrefix(fmt.Sprint(err), "broker: ")), "a decision")
+		s.fix(Client, "try again, and check the method")
+		return
+	}
+	s.Incident = e.Incident
+	switch e.Kind {
+	case broker.KindArguments:
+		s.ok(fmt.Sprintf("%s may call %s", d.welcome.Name, call))
+	case broker.KindDenied:
+		s.denied = true
+		s.fail(e.Message, "a rule that allows it")
+		if e.Message == "" {
+			s.Got = fmt.Sprintf("no rule lets %s call %s", d.welcome.Name, call)
+		}
+		s.fix(Server, fmt.Sprintf("add a rule that allows %s to call %s: --policy FILE", d.welcome.Name, call))
+		s.fix(Client, "use the certificate of somebody who may")
+	case broker.KindNoObject:
+		s.fail(fmt.Sprintf("the daemon has no object %s", d.uri.Object), "one of its objects")
+		s.suggest(d.uri.Object, d.objects())
+		s.fix(Client, "correct the object in the URI")
+		s.fix(Server, "register the object")
+	case broker.KindNoMethod:
+		s.fail(fmt.Sprintf("%s exposes no method %s", d.uri.Object, method), "one of its methods, spelled as the object does")
+		s.suggest(method, d.methods())
+		s.fix(Client, "correct the method")
+	default:
+		s.fail(fmt.Sprintf("no decision about %s: %s", call, strings.TrimPrefix(e.Error(), "broker: ")), "a decision")
+		s.fix(Server, "see the daemon's log")
+	}
+}
+
+// ask has the daemon decide about a call. There is no question for that which every
+// caller may ask, so it is a call that cannot run, for two reasons: it wants a stream,
+// which is refused where the method yields none, before an instance is made or an
+// interceptor called; and its arguments are none. Both are found only after the daemon
+// has decided that the call is allowed: then the answer is broker.KindArguments.
+func (d *diagnosis) ask(method string) (err error) {
 	p, err := d.proxy(d.uri.Object)
 	if err != nil {
-		s.fail(err.Error(), "an object to call")
-		return
+		return err
 	}
 	ctx, cancel := d.bounded()
 	defer cancel()
@@ -40,43 +75,11 @@ func (d *diagnosis) policy(s *Step) {
 	for _, err = range broker.ReceiveStream(ctx, request, func(*codec.Decoder) struct{} { return struct{}{} }) {
 		break
 	}
-	e, ok := errors.AsType[*broker.Error](err)
-	if !ok {
-		s.fail(fmt.Sprintf("no answer about %s: %v", call, err), "a decision")
-		return
-	}
-	s.Incident = e.Incident
-	switch {
-	case e.Err != nil: // it has not come to the daemon, or no answer back
-		s.fail(fmt.Sprintf("no decision about %s: %s", call, strings.TrimPrefix(e.Error(), "broker: ")), "a decision")
-		s.fix(Client, "try again, and check the method")
-	case e.Kind == broker.KindArguments:
-		s.ok(fmt.Sprintf("%s may call %s", d.welcome.Name, call))
-	case e.Kind == broker.KindDenied:
-		s.denied = true
-		s.fail(e.Message, "a rule that allows it")
-		if e.Message == "" {
-			s.Got = fmt.Sprintf("no rule lets %s call %s", d.welcome.Name, call)
-		}
-		s.fix(Server, fmt.Sprintf("add a rule that allows %s to call %s: --policy FILE", d.welcome.Name, call))
-		s.fix(Client, "use the certificate of somebody who may")
-	case e.Kind == broker.KindNoObject:
-		s.fail(fmt.Sprintf("the daemon has no object %s", d.uri.Object), "one of its objects")
-		d.suggest(s, d.uri.Object, d.objects())
-		s.fix(Client, "correct the object in the URI")
-		s.fix(Server, "register the object")
-	case e.Kind == broker.KindNoMethod:
-		s.fail(fmt.Sprintf("%s exposes no method %s", d.uri.Object, method), "one of its methods, spelled as the object does")
-		d.suggest(s, method, d.methods())
-		s.fix(Client, "correct the method")
-	default:
-		s.fail(fmt.Sprintf("no decision about %s: %s", call, strings.TrimPrefix(e.Error(), "broker: ")), "a decision")
-		s.fix(Server, "see the daemon's log")
-	}
+	return err
 }
 
 // suggest lists what there is, and what may be meant.
-func (d *diagnosis) suggest(s *Step, text string, known []string) {
+func (s *Step) suggest(text string, known []string) {
 	if len(known) == 0 {
 		return
 	}
