@@ -82,8 +82,9 @@ type Config struct {
 
 // Daemon exports objects. It is safe for concurrent use.
 //
-// Its goroutines: one that accepts, while Serve runs; one a connection, which also runs
-// methods that are quick; one for each other call. Close waits for them.
+// Its goroutines: while Serve runs one that accepts, one that watches what decisions
+// depend on and one that enters names; one a connection, which also runs methods that are
+// quick; one for each other call. Close waits for them.
 type Daemon struct {
 	config    Config
 	log       *slog.Logger
