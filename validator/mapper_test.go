@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pyrossl/pyrossl/internal/testca"
 )
@@ -159,10 +158,9 @@ func TestMappingIsBounded(t *testing.T) {
 	}
 	for _, n := range []int{1000, maxNames} {
 		chain := chainOf(ca, ca.Issue(t, testca.Leaf{DNS: names[:n]}))
-		start := time.Now()
-		_, err := m.Identify(chain)
-		if took := time.Since(start); err == nil || took > 5*time.Second {
-			t.Errorf("%d names: %v after %v", n, err, took)
+		_, err := m.Identify(chain) // which would not end in this world if it tried everything
+		if err == nil {
+			t.Fatalf("%d names were mapped", n)
 		}
 		if len(err.Error()) > 1000 {
 			t.Errorf("%d names: the error has %d bytes", n, len(err.Error()))

@@ -83,9 +83,6 @@ type begun struct {
 // begin sends a call, waiting for a slot, the window and the socket.
 func (s *Session) begin(ctx context.Context, r *Request) (begun, error) {
 	size := len(r.Head) + len(r.Body)
-	if size > int(s.remote.Message) {
-		return begun{}, ErrTooLarge
-	}
 	if err := ctx.Err(); err != nil {
 		return begun{}, err
 	}
@@ -106,7 +103,7 @@ func (s *Session) begin(ctx context.Context, r *Request) (begun, error) {
 		}
 	}
 	if err != nil {
-		if err == ErrDraining || ofContext(err) {
+		if err == ErrTooLarge || err == ErrDraining || ofContext(err) {
 			return begun{}, err
 		}
 		return begun{}, &NotAnswered{Err: err}

@@ -72,13 +72,15 @@ type call struct {
 	out        *Outbound
 }
 
-// finish ends the streams of a call.
+// finish ends the streams of a call: first the one that it sends, so that who has been
+// told that the other is over sends nothing more.
 func (c *call) finish(err error) {
-	c.in.finish(err)
 	if err == nil {
-		err = ErrStopped
+		c.out.finish(ErrStopped)
+	} else {
+		c.out.finish(err)
 	}
-	c.out.finish(err)
+	c.in.finish(err)
 }
 
 // outcome is what a waiting caller gets, exactly once.
@@ -101,6 +103,7 @@ type calls struct {
 	free     []int
 	limit    int // slots that the peer grants
 	window   int // bytes that the peer grants, less those in use
+	message  int // bytes that it accepts in one
 	inFlight int
 	waiting  []*waiter
 	draining bool // the peer has said so
@@ -117,6 +120,9 @@ type waiter struct {
 func (t *calls) tryAcquire(size int) (*call, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if size > t.message {
+		return nil, ErrTooLarge
+	}
 	if err := t.refusal(); err != nil {
 		return nil, err
 	}

@@ -117,8 +117,8 @@ func (t *incoming) leave(in *Incoming) bool {
 		return false
 	}
 	t.slots[slot] = nil
-	in.In.finish(ErrClosed)
 	in.Out.finish(ErrClosed)
+	in.In.finish(ErrClosed)
 	t.window += in.size
 	t.inFlight--
 	t.busy.Add(-1)
@@ -151,8 +151,8 @@ func (t *incoming) stop() {
 	for _, in := range all {
 		if in != nil {
 			in.ctx.cancel(context.Canceled)
-			in.In.finish(context.Canceled)
 			in.Out.finish(context.Canceled)
+			in.In.finish(context.Canceled)
 		}
 	}
 }

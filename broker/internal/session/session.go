@@ -97,7 +97,7 @@ func New(c Config) *Session {
 		}
 	}
 	s.writer = writer{tls: c.TLS, conn: c.Conn, busy: &s.busy, fail: s.fail}
-	s.calls = calls{side: c.Side, busy: &s.busy, limit: int(c.Remote.Calls), window: int(c.Remote.Window)}
+	s.calls = calls{side: c.Side, busy: &s.busy, limit: int(c.Remote.Calls), window: int(c.Remote.Window), message: int(c.Remote.Message)}
 	s.incoming = incoming{side: 1 - c.Side, busy: &s.busy, limit: int(c.Local.Calls), window: int(c.Local.Window)}
 	s.backlog = backlog{limit: int(c.Local.Window)}
 	s.alarm = alarm{since: s.since, ring: s.expire}
@@ -339,7 +339,7 @@ func (s *Session) hello(payload []byte) error {
 	}
 	s.calls.mu.Lock()
 	s.remote = body.Limits
-	s.calls.limit, s.calls.window = int(s.remote.Calls), int(s.remote.Window)
+	s.calls.limit, s.calls.window, s.calls.message = int(s.remote.Calls), int(s.remote.Window), int(s.remote.Message)
 	s.calls.mu.Unlock()
 	return nil
 }

@@ -83,6 +83,7 @@ func TestTooLarge(t *testing.T) {
 	// The daemon checks too: a client that lies about the limit gets an error,
 	// and the connection lives on.
 	p.client.remote.Message = 64 << 20
+	p.client.calls.message = int(p.client.remote.Message)
 	p.client.calls.window = 64 << 20
 	if _, err := invoke(t, p.client, "m", append(big, big...)); !errors.As(err, &r) || r.Kind != wire.KindTooLarge {
 		t.Errorf("call over the daemon's limit: got %v, want kind too large", err)
